@@ -8,7 +8,7 @@
 `operators/`   the loop that makes one partition a pure function's outputs: steps, checkpoints
 `admission/`   which events are repeats, and which come late; `repartition/` has ids meet first
 `intake/`      the stages of a source partition: decode, validate, admit, filter, impute, route;
-               `sketches/` of what it let pass, by hour
+               `filters/` that need no frame, `sketches/` of what it let pass, by hour
 `registry/`    what a schema registry says of records, asked once and kept
 `join/`        predictions meet their labels, or expire
 `control/`     the logs that roles talk over, live settings, switches; `vitals/` what each says

@@ -113,7 +113,8 @@ def _count_texts(
         if valid[r] and code[r] == APPLIED:
             there += 1
             place = _place(data, start[r], end[r], symbol, slots, texts, sizes, used, room)
-            if place == u64(used) and used < room:
+            # In this order: once the places are taken the first is false, which is foreseen.
+            if used < room and place == u64(used):
                 used += 1
             counts[place] += 1
     figures[THERE] += there
@@ -258,7 +259,7 @@ def _count_sources(
         if valid[r]:
             limit = room // 2 if dead else room
             place = i64(_place(data, start[r], end[r], symbol, slots, texts, sizes, used, limit))
-            if place == used and used < room:
+            if used < room and place == used:
                 used += 1
         s = sources[place]
         if dead:

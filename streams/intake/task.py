@@ -48,6 +48,8 @@ from freshet.streams.admission.vouched import (
     ahead_of,
     latest_ms,
 )
+from freshet.streams.filters.conditions import Condition, condition_of
+from freshet.streams.filters.truth import truth
 from freshet.streams.intake import kernels, tombstones
 from freshet.streams.intake.expressions import fields_of
 from freshet.streams.intake.fates import (
@@ -131,6 +133,14 @@ def _keys_of(columns: Columns, rows: I64, fields: tuple[str, ...]) -> Texts:
     return joined([columns.key(name).take(rows) for name in fields])
 
 
+class _Filter(NamedTuple):
+    """The fields that it reads, and what it is as a plain condition, if it is one."""
+
+    expression: pl.Expr
+    fields: list[str]
+    condition: Condition | None
+
+
 @dataclass(frozen=True)
 class _Routed:
     """Rows of one kind for the log `to`, in the partitions of their keys."""
@@ -173,7 +183,9 @@ class IntakeTask:
             # Of each view it is the same one.
             (key,) = plan.clean[0].keys
             self._record_key = topic.events[key].key_kind
-        self._filters = [(e, fields_of(e)) for e in topic.drop.values()]
+        self._filters = [
+            _Filter(e, fields_of(e), condition_of(e, topic.events)) for e in topic.drop.values()
+        ]
         self.fates = fates(topic)
         self.ledger = LedgerBook(self.fates)
         self._statistics = TopicStatistics(topic)
@@ -370,11 +382,15 @@ class IntakeTask:
         return tombstones.keys_of(batch, null, self._record_key)
 
     def _filter(self, columns: Columns, code: Codes) -> None:
-        for k, (expression, names) in enumerate(self._filters):
+        for k, (expression, names, condition) in enumerate(self._filters):
+            if condition is not None:
+                true = truth(condition, columns).true
+                code[true & (code == APPLIED)] = FIRST_FILTER + k
+                continue
             rows = np.flatnonzero(code == APPLIED)
             if len(rows):
-                true = expression.alias("x").fill_null(False)
-                hit = evaluated(columns.frame(names, rows), [true])["x"].to_numpy()
+                asked = expression.alias("x").fill_null(False)
+                hit = evaluated(columns.frame(names, rows), [asked])["x"].to_numpy()
                 code[rows[hit]] = FIRST_FILTER + k
 
     def _sketch(

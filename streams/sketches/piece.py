@@ -9,7 +9,7 @@ figures: what is told later of the same first record stands in its place.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -88,6 +88,7 @@ class TopicSketches:
         kinds = [kind_of(topic, field) for field in self._fields[:MOST_SKETCHED]]
         kinds += [kernels.PRESENCE] * (len(self._fields) - len(kinds))
         self._kinds = kinds
+        self._symbols, self._first_symbols = _symbols(self._fields)
         self._spare = cells.spare_sketch()
         self._cells = cells.empty_cells(len(kinds), kinds.count(kernels.TEXT))
         self._sources = cells.empty_sources()
@@ -112,21 +113,27 @@ class TopicSketches:
         if not len(applied):
             return found
         self._log = placed.log
-        hours = times // HOUR_MS
-        # The newest hour so far: records that were stamped before others end nothing.
-        reached = np.maximum.accumulate(np.maximum(appended // HOUR_MS, self._hour))
-        edges = np.flatnonzero(np.diff(reached, prepend=self._hour)).tolist()
+        edges = self._edges(appended)
         named = self._named(columns)
         at = 0
         for end in [*edges, len(applied)]:
             if end > at:
-                found += self._count(columns, named, (applied, hours, placed), (at, end))
+                found += self._count(columns, named, (applied, times, placed), (at, end))
             # None of the log's first record: nothing was there before it.
             if end < len(applied) and self._first != NOWHERE:
                 found += self._ended()
             at = end
-        self._hour = int(reached[-1])
         return found
+
+    def _edges(self, appended: I64) -> list[int]:
+        """The rows with which a new hour of append time begins."""
+        if int(appended.max()) // HOUR_MS <= self._hour:
+            return []
+        # The newest hour so far: records that were stamped before others end nothing.
+        reached = np.maximum.accumulate(np.maximum(appended // HOUR_MS, self._hour))
+        edges: list[int] = np.flatnonzero(np.diff(reached, prepend=self._hour)).tolist()
+        self._hour = int(reached[-1])
+        return edges
 
     def tell(self, now_ms: int, partitions: int) -> list[bytes]:
         """The time, every so often: blocks of what is known by now, if that is more than was told
@@ -157,16 +164,24 @@ class TopicSketches:
     ) -> list[bytes]:
         found: list[bytes] = []
         at, end = span
-        every, every_hour, (_, offsets, indices) = rows
+        every, every_time, (_, offsets, indices) = rows
         applied = frozen(every[:end])
-        hours = frozen(every_hour[:end])
-        cell_of = np.empty(end, np.int64)
+        times = frozen(every_time[:end])
+        values = self._values(columns)
+        by_source = (named, self._sources)
         while True:
             after = int(
-                kernels.locate(applied, hours, named, self._sources, self._cells, at, cell_of)
+                kernels.count(
+                    values,
+                    applied,
+                    times,
+                    by_source,
+                    self._cells,
+                    at,
+                    self._spare,
+                )
             )
             if after > at:
-                self._count_fields(columns, applied[at:after], cell_of[at:after])
                 if self._first == NOWHERE:
                     self._first = (int(offsets[at]), int(indices[at]))
                 self._through = (int(offsets[after - 1]), int(indices[after - 1]) + 1)
@@ -175,21 +190,15 @@ class TopicSketches:
             found += self._ended()
             at = after
 
-    def _count_fields(self, columns: Columns, rows: I64, cell_of: I64) -> None:
-        located = (frozen(rows), frozen(cell_of))
-        text_at = 0
-        for at, (field, kind) in enumerate(zip(self._fields, self._kinds)):
-            valid = frozen(columns.valid[at])
-            if kind == kernels.TEXT:
-                texts = _frozen(columns.text(field.name))
-                kernels.count_texts(texts, located, at, text_at, self._cells, self._spare)
-                text_at += 1
-            elif kind == kernels.PRESENCE:
-                kernels.count_present(valid, located, at, self._cells.heads)
-            else:
-                column = (frozen(columns.words[at, 0]), valid)
-                is_float = kind == kernels.FLOATING
-                kernels.count_numbers(column, is_float, located, at, self._cells, self._spare)
+    def _values(self, columns: Columns) -> kernels.Values:
+        return kernels.Values(
+            frozen(columns.data),
+            frozen(columns.words),
+            frozen(columns.valid),
+            frozen(np.array(self._kinds, np.int64)),
+            self._symbols,
+            self._first_symbols,
+        )
 
     def _ended(self) -> list[bytes]:
         """Blocks of the whole piece, and a new one."""
@@ -294,6 +303,19 @@ def _parts(rows: list[_Row], more: int) -> list[list[_Row]]:
         found[-1].append(row)
         size += own
     return found
+
+
+def _symbols(fields: Sequence[Field]) -> tuple[tuple[npt.NDArray[Any], ...], I64]:
+    """Symbols of all enums as texts (data, start, end), and where those of each field begin (-1: it
+    has none)."""
+    first = np.full(len(fields), -1)
+    known: list[str] = []
+    for at, field in enumerate(fields):
+        if field.type == "enum":
+            first[at] = len(known)
+            known += field.symbols
+    texts = Texts.of(known)
+    return (frozen(texts.data), frozen(texts.start), frozen(texts.end)), frozen(first)
 
 
 def _frozen(texts: Texts) -> kernels.Named:

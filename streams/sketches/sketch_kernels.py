@@ -20,6 +20,7 @@ import numba as nb
 import numpy as np
 import numpy.typing as npt
 
+from freshet.schemas.durations import HOUR_MS
 from freshet.schemas.text.kernels import SEED_HIGH, hash_span
 
 u64 = np.uint64
@@ -39,6 +40,7 @@ TEXT_BYTES = 24  # of a text, with its length: longer ones are cut
 SOURCES = 100
 SOURCE_BYTES = 64
 SOURCE_SLOTS = 256
+CHUNK = 512
 I64 = npt.NDArray[np.int64]
 
 
@@ -75,6 +77,19 @@ class Named(NamedTuple):
     start: Any
     end: Any
     valid: Any
+
+
+class Values(NamedTuple):
+    """Columns as they were decoded: `data`, `words` int64 `[fields, 2, n]`, `valid` bool `[fields,
+    n]`, and how each field is counted. Of enums all symbols are texts (data, start, end): those of
+    a field begin at its `first_symbols`, which is -1 of other fields."""
+
+    data: Any
+    words: Any
+    valid: Any
+    kinds: Any
+    symbols: Any
+    first_symbols: Any
 
 
 CELLS_USED, PLACES_USED, FIGURES = range(3)
@@ -135,48 +150,68 @@ def _note_text(into: Any, data: Any, start: Any, end: Any) -> None:
         into[1 + at] = data[start + at]
 
 
+@nb.njit(inline="always", nogil=True, cache=True, _nrt=False)
+def _count_text(data: Any, start: Any, end: Any, head: Any, sketch: Any, spare: Any) -> None:
+    keys, counts, texts = sketch
+    key = i64(hash_span(data, start, end, SEED_HIGH) >> u64(1))
+    # At level 0 nothing is left out: a shift by all bits leaves 0.
+    if key >> (HASH_BITS - head[LEVEL]) != 0:
+        return
+    slot = _slot_of(key)
+    while counts[slot] != 0 and keys[slot] != key:
+        slot = (slot + 1) & (SLOTS - 1)
+    if counts[slot] != 0:
+        counts[slot] += 1
+        return
+    keys[slot] = key
+    counts[slot] = 1
+    head[USED] += 1
+    _note_text(texts[slot], data, start, end)
+    while head[USED] > BOUND:
+        _shrink(True, head, keys, counts, texts, spare)
+
+
 @nb.njit(nogil=True, cache=True, _nrt=False)
-def count_texts(named: Any, located: Any, field: Any, text_at: Any, cells: Any, spare: Any) -> None:
-    """Count a field's values of `located` rows (int64 `[n]`, with the cell of each). The field's
-    texts are those `text_at`; `spare` is room for one sketch."""
-    data, start, end, valid = named
-    rows, cell_of = located
+def _count_texts(column: Any, rows: Any, head: Any, sketch: Any, spare: Any) -> None:
+    data, start, end, valid = column
+    present = i64(0)
     for i in range(rows.size):
         row = rows[i]
-        if not valid[row]:
-            continue
-        cell = cell_of[i]
-        head = cells.heads[cell, field]
-        keys = cells.keys[cell, field]
-        counts = cells.counts[cell, field]
-        head[PRESENT] += 1
-        key = i64(hash_span(data, start[row], end[row], SEED_HIGH) >> u64(1))
-        # At level 0 nothing is left out: a shift by all bits leaves 0.
-        if key >> (HASH_BITS - head[LEVEL]) != 0:
-            continue
-        slot = _slot_of(key)
-        while counts[slot] != 0 and keys[slot] != key:
-            slot = (slot + 1) & (SLOTS - 1)
-        if counts[slot] != 0:
-            counts[slot] += 1
-            continue
-        keys[slot] = key
-        counts[slot] = 1
-        head[USED] += 1
-        texts = cells.texts[cell, text_at]
-        _note_text(texts[slot], data, start[row], end[row])
-        while head[USED] > BOUND:
-            _shrink(True, head, keys, counts, texts, spare)
+        if valid[row]:
+            present += 1
+            _count_text(data, start[row], end[row], head, sketch, spare)
+    head[PRESENT] += present
 
 
 @nb.njit(nogil=True, cache=True, _nrt=False)
-def count_numbers(
-    column: Any, is_float: Any, located: Any, field: Any, cells: Any, spare: Any
+def _count_symbols(column: Any, rows: Any, head: Any, sketch: Any, spare: Any) -> None:
+    data, start, end, indices, valid = column
+    present = i64(0)
+    for i in range(rows.size):
+        row = rows[i]
+        if valid[row]:
+            present += 1
+            symbol = indices[row]
+            _count_text(data, start[symbol], end[symbol], head, sketch, spare)
+    head[PRESENT] += present
+
+
+@nb.njit(nogil=True, cache=True, _nrt=False)
+def _count_numbers(
+    column: Any, is_float: Any, rows: Any, of_cell: Any, sketch: Any, spare: Any
 ) -> None:  # fmt: skip
-    """Count a field's values of `located` rows: `column` are words int64 `[n]`, which are floats'
-    bits where it `is_float`, and which of them are there."""
+    """`column` are words int64 `[n]`, which are floats' bits where it `is_float`, and which of them
+    are there. What changes with every value is kept out of memory meanwhile."""
     values, valid = column
-    rows, cell_of = located
+    head, moments = of_cell
+    keys, counts, texts = sketch
+    present = head[PRESENT]
+    lowest = head[LOWEST]
+    highest = head[HIGHEST]
+    level = head[LEVEL]
+    origin = moments[ORIGIN]
+    total = moments[SUM]
+    squares = moments[SQUARES]
     for i in range(rows.size):
         row = rows[i]
         if not valid[row]:
@@ -192,23 +227,18 @@ def count_numbers(
         bits = number.view(np.int64)
         # Bits of negative numbers fall as these rise.
         bits ^= (bits >> 63) & i64(0x7FFFFFFFFFFFFFFF)
-        cell = cell_of[i]
-        head = cells.heads[cell, field]
-        moments = cells.moments[cell, field]
-        if head[PRESENT] == 0:
-            head[LOWEST] = bits
-            head[HIGHEST] = bits
+        if present == 0:
+            lowest = bits
+            highest = bits
             # Around a value of its own, so that no digits are lost of numbers far from zero.
-            moments[ORIGIN] = value
-        head[PRESENT] += 1
-        head[LOWEST] = min(head[LOWEST], bits)
-        head[HIGHEST] = max(head[HIGHEST], bits)
-        distance = value - moments[ORIGIN]
-        moments[SUM] += distance
-        moments[SQUARES] += distance * distance
-        keys = cells.keys[cell, field]
-        counts = cells.counts[cell, field]
-        key = bits >> (DROPPED_BITS + head[LEVEL])
+            origin = value
+        present += 1
+        lowest = min(lowest, bits)
+        highest = max(highest, bits)
+        distance = value - origin
+        total += distance
+        squares += distance * distance
+        key = bits >> (DROPPED_BITS + level)
         slot = _slot_of(key)
         while counts[slot] != 0 and keys[slot] != key:
             slot = (slot + 1) & (SLOTS - 1)
@@ -219,15 +249,53 @@ def count_numbers(
         counts[slot] = 1
         head[USED] += 1
         while head[USED] > BOUND:
-            _shrink(False, head, keys, counts, cells.texts[0, 0], spare)
+            _shrink(False, head, keys, counts, texts, spare)
+        level = head[LEVEL]
+    head[PRESENT] = present
+    head[LOWEST] = lowest
+    head[HIGHEST] = highest
+    moments[ORIGIN] = origin
+    moments[SUM] = total
+    moments[SQUARES] = squares
 
 
 @nb.njit(nogil=True, cache=True, _nrt=False)
-def count_present(valid: Any, located: Any, field: Any, heads: Any) -> None:
-    """Count how often a field is there."""
-    rows, cell_of = located
+def _count_present(valid: Any, rows: Any, head: Any) -> None:
+    present = i64(0)
     for i in range(rows.size):
-        heads[cell_of[i], field, PRESENT] += valid[rows[i]]
+        present += valid[rows[i]]
+    head[PRESENT] += present
+
+
+@nb.njit(nogil=True, cache=True, _nrt=False)
+def _count_run(values: Any, rows: Any, cell: Any, cells: Any, spare: Any) -> None:
+    """Count all fields' values of rows of one cell."""
+    text_at = i64(0)
+    for field in range(values.kinds.size):
+        kind = values.kinds[field]
+        head = cells.heads[cell, field]
+        words = values.words[field]
+        valid = values.valid[field]
+        keys = cells.keys[cell, field]
+        counts = cells.counts[cell, field]
+        if kind == PRESENCE:
+            _count_present(valid, rows, head)
+        elif kind == TEXT:
+            sketch = (keys, counts, cells.texts[cell, text_at])
+            text_at += 1
+            first = values.first_symbols[field]
+            if first < 0:
+                texts = (values.data, words[0], words[1], valid)
+                _count_texts(texts, rows, head, sketch, spare)
+            else:
+                data, start, end = values.symbols
+                symbols = (data, start[first:], end[first:], words[0], valid)
+                _count_symbols(symbols, rows, head, sketch, spare)
+        else:
+            of_cell = (head, cells.moments[cell, field])
+            # It has none, but shrinking is compiled for texts, too.
+            sketch = (keys, counts, cells.texts[0, 0])
+            _count_numbers((words[0], valid), kind == FLOATING, rows, of_cell, sketch, spare)
 
 
 @nb.njit(nogil=True, cache=True, _nrt=False)
@@ -278,25 +346,52 @@ def place_cells(cells: Any) -> None:
 
 
 @nb.njit(nogil=True, cache=True, _nrt=False)
-def locate(
-    rows: Any, hours: Any, named: Any, sources: Any, cells: Any, first: Any, cell_of: Any
-) -> Any:
-    """The cell of each row from `first` on; where it ends for want of a cell, which is the number
-    of rows if it does not."""
-    figures = cells.figures
+def _cell_of(hour: Any, place: Any, cells: Any) -> Any:
+    """The cell of an hour and a source; -1 if there is none, nor room for one."""
+    slot = _slot_of_cell(hour, place, cells)
+    cell = cells.table[slot] - 1
+    if cell < 0 and cells.figures[CELLS_USED] < cells.hours.size:
+        cell = cells.figures[CELLS_USED]
+        cells.figures[CELLS_USED] += 1
+        cells.table[slot] = cell + 1
+        cells.hours[cell] = hour
+        cells.places[cell] = place
+    return cell
+
+
+@nb.njit(nogil=True, cache=True, _nrt=False)
+def count(
+    values: Any, rows: Any, times: Any, by_source: Any, cells: Any, first: Any, spare: Any
+) -> Any:  # fmt: skip
+    """Count `rows` (int64 `[n]`, with the event time of each, ms) from `first` on; where it ends
+    for want of a cell, which is the number of rows if it does not. `by_source` is who sent each,
+    and the `Sources`; `spare` is room for one sketch."""
+    named, sources = by_source
+    begin = first
+    cell = i64(-1)
+    hour = i64(0)
+    place = i64(-1)
     for i in range(first, rows.size):
-        hour = hours[i]
-        place = _place_of(named, rows[i], sources, figures)
-        slot = _slot_of_cell(hour, place, cells)
-        cell = cells.table[slot] - 1
+        own_place = _place_of(named, rows[i], sources, cells.figures)
+        # Without a division, which would take longer than all else here.
+        in_hour = hour * HOUR_MS <= times[i] < (hour + 1) * HOUR_MS
+        is_same = cell >= 0 and own_place == place and in_hour
+        # Rows of one cell that follow each other are counted together; few enough of them at a
+        # time, so that their texts are fetched from memory once for all fields.
+        if is_same and i - begin < CHUNK:
+            continue
+        if cell >= 0:
+            cells.rows[cell] += i - begin
+            _count_run(values, rows[begin:i], cell, cells, spare)
+        begin = i64(i)
+        if is_same:
+            continue
+        place = own_place
+        hour = i64(times[i] // HOUR_MS)
+        cell = _cell_of(hour, place, cells)
         if cell < 0:
-            cell = figures[CELLS_USED]
-            if cell == cells.hours.size:
-                return i
-            figures[CELLS_USED] += 1
-            cells.table[slot] = cell + 1
-            cells.hours[cell] = hour
-            cells.places[cell] = place
-        cells.rows[cell] += 1
-        cell_of[i] = cell
+            return i64(i)
+    if cell >= 0:
+        cells.rows[cell] += rows.size - begin
+        _count_run(values, rows[begin:], cell, cells, spare)
     return i64(rows.size)

@@ -121,6 +121,7 @@ def intake(pipe: Connection, given: Given) -> None:
     watch.watch(task.IntakeTask, "_settle", "ids and the rest of settling")
     watch.watch(task.IntakeTask, "_bury", "dead letters")
     watch.watch(TopicStatistics, "take", "statistics")
+    watch.watch(task.IntakeTask, "_sketch", "sketches")
     watch.watch(task.IntakeTask, "_route", "columns of blocks")
     watch.watch(blocks, "encode_parts", "encode blocks")
     job = Job(

@@ -16,6 +16,7 @@ from safetensors.numpy import load, save
 from freshet.schemas.durations import HOUR_MS
 from freshet.schemas.events.decode import EventCodec, encode
 from freshet.schemas.events.schema import EventSchema
+from freshet.schemas.topics import impute
 from freshet.schemas.wire import blocks
 from freshet.streams.intake.task import IntakeTask
 from freshet.streams.operators.task import Append
@@ -228,6 +229,35 @@ def test_what_is_not_a_number_is_no_value() -> None:
     price = rows[HOUR, "a", "price"]
     # Whether it is taken at all is intake's to say.
     assert price.present == 0
+
+
+def test_values_are_counted_as_they_were_sent_whatever_fills_them() -> None:
+    filled = {"item": impute.constant("none"), "price": impute.constant(1.0)}
+    task = task_of(impute=filled)
+    appends = [*task.apply(batch([sale(1, START, shop="a"), sale(2, START)], 0)).appends]
+    appends += task.tick(START + TELL_EVERY_MS, 1).appends
+    rows = sketches_of(rows_of(records_of(appends)))
+    for name in filled:
+        assert rows[HOUR, "a", name].rows == 1
+        assert rows[HOUR, "a", name].present == 0
+
+
+def test_a_long_run_of_one_source_is_counted_as_singly() -> None:
+    """Longer than what is counted at a time, with other sources and hours between."""
+    sent = []
+    for i in range(3 * kernels.CHUNK):
+        shop = "b" if i % 700 == 0 else "a"
+        at = START + HOUR_MS * (i // 1_100)
+        sent.append(sale(i, at, shop=shop, item=str(i % 90), price=i % 130 / 7, pieces=i))
+    told = []
+    for size in (len(sent), 1, 37):
+        task = task_of()
+        appends = []
+        for first in range(0, len(sent), size):
+            appends += task.apply(batch(sent[first : first + size], first)).appends
+        appends += task.tick(sent[-1].time + 2 * TELL_EVERY_MS, 1).appends
+        told.append([value for a in appends if a.topic == TO for value in a.values])
+    assert told[0] == told[1] == told[2]
 
 
 def test_time_is_told_every_few_minutes_and_figures_where_they_changed() -> None:
