@@ -23,7 +23,7 @@ class Symbols(NamedTuple):
     @staticmethod
     def of(texts: Sequence[str]) -> Symbols:
         """One text at least."""
-        made = codes(pa.array(texts, pa.string()))
+        made = codes(pa.array(texts, pa.string()), True)
         order = np.argsort(made)
         return Symbols(made[order], np.array(texts, object)[order])
 

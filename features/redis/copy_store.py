@@ -104,8 +104,17 @@ class CopyStore:
         version: bytes,
     ) -> int:
         check_version(version)
-        erased = self._store.erase(view, keys, version)
+        refused: RowsRefused | None = None
+        erased = 0
+        try:
+            erased = self._store.erase(view, keys, version)
+        except RowsRefused as error:
+            refused = error
+            # Of all others the rows are gone, and so must be their copies.
+            keys = [key for i, key in enumerate(keys) if i not in error.rows]
         self._update(view, keys, Packed.of([version] * len(keys)))
+        if refused is not None:
+            raise refused
         return erased
 
     def forget(

@@ -136,8 +136,8 @@ class RowPlan:
     `shape` says the word at which a row's tail begins, the words of an event in it, the first and
     the last ring (exclusive), and the first and the last sketch; `ring_table` and `columns` are as
     `Rings` has them, `tail_fields` the fields of an event in the tail, `tail_codes` those of which
-    it has the codes (`coded`: of which anything has them), `states` and `half_lives` as `Steps` has
-    them; `reads` int64 `[features, READ_WORDS]` says of each feature what it is, its word or
+    it has the codes (`coded`: of which anything has them; `exact`: those that are whole numbers or
+    texts), `states` and `half_lives` as `Steps` has them; `reads` int64 `[features, READ_WORDS]` says of each feature what it is, its word or
     column, a second column, its tiles and its ring, and tiles and ring of what a ratio is divided
     by; `read_params` its half-life, prior and weight, or how often the time of a rate goes into its
     window. `keep_ms` is for how long a row is kept (0: for ever), `keeps` what kernels compare, as
@@ -155,6 +155,7 @@ class RowPlan:
     tail_fields: I64
     tail_codes: I64
     coded: Collection[int]
+    exact: Collection[int]
     sketches: SketchPlan
     states: I64
     half_lives: npt.NDArray[np.float64]
@@ -174,7 +175,7 @@ class RowPlan:
         max_age_ms: int = 0,
     ) -> RowPlan:
         """`tile_ms` is the width of all tiles (None: each window has tiles of its own), `integers`
-        are the inputs that are declared as whole numbers, `keep_ms` and `max_age_ms` as the view
+        are the inputs that are declared as whole numbers or texts, `keep_ms` and `max_age_ms` as the view
         declares them (0: it does not).
 
         Raises `DefinitionError` for a window that is not a whole number of tiles, or of too many.
@@ -237,6 +238,7 @@ class RowPlan:
             tail_fields=np.array(tail_fields, np.int64),
             tail_codes=np.array(coded, np.int64),
             coded=frozenset(coded).union(field for _, field, _ in recent),
+            exact=exact,
             sketches=sketch_plan,
             states=np.array(state_lines, np.int64).reshape(-1, 4),
             half_lives=np.array(half_lives, np.float64),

@@ -281,7 +281,9 @@ class ViewRows:
         return self._arena.untouch(CHECKPOINT)
 
     def touch_for_store(self, ids: I64) -> None:
-        """Make these the rows that the store has yet to see."""
+        """Make these, and no others, the rows that the store has yet to see."""
+        # One that kept the mark, and is not listed, would never be handed over.
+        self._arena.untouch(STORE)
         self._arena.touch(ids, STORE)
 
     def pending(self) -> I64:

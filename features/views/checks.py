@@ -66,8 +66,10 @@ def check_features(where: str, features: Mapping[str, Aggregate], topics: Sequen
     # Once all are known to be aggregates: of each what is its own, then what all need.
     for feature in features.values():
         for own in inputs_of(feature):
-            for topic in topics_of(own, topics):
+            of_these = topics_of(own, topics)
+            for topic in of_these:
                 _check_field(where, feature, own, topic, len(topics) > 1)
+            _check_texts(where, own, of_these)
 
 
 def topics_of(own: Input, topics: Sequence[Topic]) -> list[Topic]:
@@ -141,6 +143,22 @@ def _check_field(where: str, feature: Aggregate, own: Input, topic: Topic, sever
     if several and own.topic is None:
         next_step += " If it is of one topic alone, say so: fr.of(topic, …)."
     raise DefinitionError(where, f"field {own.field!r} is {cause}", next_step)
+
+
+def _check_texts(where: str, own: Input, topics: Sequence[Topic]) -> None:
+    """Else no value of one topic is one of another."""
+    if own.field is None:
+        return
+    is_text = {topic.name: topic.all_fields[own.field].type in TEXTS for topic in topics}
+    if len(set(is_text.values())) < 2:
+        return
+    texts = " and ".join(name for name, is_one in is_text.items() if is_one)
+    numbers = " and ".join(name for name, is_one in is_text.items() if not is_one)
+    raise DefinitionError(
+        where,
+        f"field {own.field!r} is a text in {texts}, and a number in {numbers}",
+        "Declare all of one kind, or say which topic a feature is of: fr.of(topic, …).",
+    )
 
 
 def texts_of(own: Input, topics: Sequence[Topic]) -> tuple[str, ...]:

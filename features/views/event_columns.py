@@ -25,11 +25,12 @@ def numbers(column: pa.Array) -> npt.NDArray[np.float64]:
     return np.asarray(values, np.float64)
 
 
-def codes(column: pa.Array) -> I64:
+def codes(column: pa.Array, is_exact: bool) -> I64:
     """A column as codes, MISSING where it has no value: of whole numbers they are the numbers, of
     texts their hashes, of all others (and truths, as 1.0 and 0.0) the bits of the float64, put in
-    the order of numbers."""
-    if pa.types.is_integer(column.type):
+    the order of numbers. Not `is_exact`, whole numbers are as all others, since another topic's are
+    no whole numbers."""
+    if is_exact and pa.types.is_integer(column.type):
         # As 64 bits first: MISSING is beyond an int.
         whole = column.cast(pa.int64()).fill_null(MISSING)
         return np.asarray(whole.to_numpy(zero_copy_only=False), np.int64)

@@ -55,11 +55,14 @@ class RefusedRows:
         keys: Sequence[bytes],
         version: bytes,
     ) -> None:
+        refused: Mapping[int, str] = {}
         try:
             end(self._stored_as, keys, version)
         except RowsRefused as error:
-            for at, why in error.rows.items():
-                self._note(keys[at], version, why)
+            refused = error.rows
+        self._take(keys, refused)
+        for at, why in refused.items():
+            self._note(keys[at], version, why)
 
     def take_untold(self) -> Sequence[RefusedRow]:
         found = self._untold
@@ -80,14 +83,19 @@ class RefusedRows:
             self._store.write(self._stored_as, keys, rows)
         except RowsRefused as error:
             refused = error.rows
-        if self._why:
-            for at, key in enumerate(keys):
-                if at not in refused:
-                    self._why.pop(key, None)
+        self._take(keys, refused)
         for at, why in refused.items():
             version = rows.row(at)[:VERSION_BYTES]
             self._note(keys[at], version, why)
             self._erase_older(keys[at], version)
+
+    def _take(self, keys: Sequence[bytes], refused: Mapping[int, str]) -> None:
+        """The store has what it was told of all keys but those that it refused."""
+        if not self._why:
+            return
+        for at, key in enumerate(keys):
+            if at not in refused:
+                self._why.pop(key, None)
 
     def _erase_older(self, key: bytes, version: bytes) -> None:
         before = _before(version)

@@ -152,9 +152,8 @@ class ViewTask:
             return None
         out = np.zeros((rows.num_rows, len(plan.fields)), np.int64)
         for at, name in enumerate(plan.fields):
-            column = _column_of(rows, name)
-            if at in plan.coded or pa.types.is_integer(column.type):
-                out[:, at] = codes(column)
+            if at in plan.coded or at in plan.exact:
+                out[:, at] = codes(_column_of(rows, name), at in plan.exact)
         return out
 
     def write(self) -> None:

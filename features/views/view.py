@@ -93,8 +93,8 @@ class View:
         keep: For how long a row is kept after its newest event, a duration no shorter than any
             window and `max_age`. Then it is as if the key had never been seen: its values are
             missing, their status is `NOT_FOUND`, its next event begins another row, and its memory
-            is given back. None: the longest window, or twice `max_age` where that is longer; for
-            ever, where a feature is neither a window nor a ratio of two.
+            is given back. None: the longest window (`over`), or twice `max_age` where that is
+            longer; for ever, where a feature has none.
 
     Raises:
         DefinitionError: an unknown field or one of another type, a key of two kinds, no features, a

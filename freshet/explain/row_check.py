@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -30,17 +31,18 @@ def agrees(
     if not told or not events:
         return None
     fields = view.plan.fields
-    # An event of one of several topics lacks what is of the others.
-    columns = [pa.array([event.fields.get(field) for event in events]) for field in fields]
     # By the kernels that made the row, so the check finds lost or doubled events, not faults of
     # theirs: the batteries hold those to slow references.
     rows = ViewRows(view.plan)
     count = len(events)
     taken = np.empty((count, len(fields)))
     exact = np.empty((count, len(fields)), np.int64)
-    for at, column in enumerate(columns):
+    for at, field in enumerate(fields):
+        is_exact = at in view.plan.exact
+        # An event of one of several topics lacks what is of the others.
+        column = _column([event.fields.get(field) for event in events], is_exact)
         taken[:, at] = numbers(column)
-        exact[:, at] = codes(column)
+        exact[:, at] = codes(column, is_exact)
     rows.fold(
         Texts.of(["row"] * count),
         np.array([event.t for event in events]),
@@ -56,6 +58,14 @@ def agrees(
     return bool(
         np.allclose([again[name] for name in told], served, rtol=1e-6, atol=0.0, equal_nan=True)
     )
+
+
+def _column(values: Sequence[Any], is_exact: bool) -> pa.Array:
+    """Of an input: whole numbers or texts, or else numbers, which may be of another type in each
+    topic."""
+    if is_exact:
+        return pa.array(values)
+    return pa.array([None if value is None else float(value) for value in values], pa.float64())
 
 
 def _or_nan(value: float | None) -> float:

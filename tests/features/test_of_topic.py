@@ -150,7 +150,9 @@ class Run:
         while left := [source for source in sources if source]:
             for append in left[self._interleaved(len(left))].pop(0):
                 place = append.topic, append.partition
-                self._clean.setdefault(place, []).extend(append.values)
+                # What else intake writes is statistics.
+                if place in self.views:
+                    self._clean.setdefault(place, []).extend(append.values)
         for place, values in self._clean.items():
             task = self.views[place]
             # One by one: any batching is held to be equal elsewhere.
@@ -349,6 +351,10 @@ N = {"n": fr.count(over="1h")}
         (
             ([ORDERS, CLICKS], "user", {"n": fr.count(over="1h", where=BUYS)}),
             "where over orders: reads unknown field 'page'",
+        ),
+        (
+            ([ORDERS, TEXTS], (), {"n": fr.distinct("user", over="1h")}),
+            "field 'user' is a text in texts, and a number in orders. Declare all of one kind",
         ),
         ((ORDERS, "user", {"n": FEATURES["buys"]}), "of topic clicks, which the view is not over"),
     ],

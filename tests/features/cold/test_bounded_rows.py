@@ -272,6 +272,25 @@ def test_a_key_that_was_erased_does_not_come_back_from_the_disk(tmp_path: Path) 
     assert list(rows.hand_over()[1]) == list(alone.hand_over()[1])
 
 
+def test_what_the_store_has_seen_since_a_base_is_handed_over_with_its_next_event(
+    tmp_path: Path,
+) -> None:
+    kept = Kept(tmp_path / "kept")
+    kept.folder.mkdir()
+    rows = BoundedRows(FOR_EVER, RowMemory(tmp_path / "one", 1))
+    folded(rows, [("k1", 0, 1.0)], 0, None)
+    # By ids, with a row that the store has yet to see.
+    kept.save(rows, full=True)
+    rows.hand_over()
+    assert rows.on_disk == 1
+    # By names, and by then it has seen it.
+    kept.save(rows, full=False)
+    again = kept.load(RowMemory(tmp_path / "next", 1), FOR_EVER)
+    assert again.hand_over()[0] == []
+    folded(again, [("k1", 1, 2.0)], 1, None)
+    assert again.hand_over()[0] == [b"k1"]
+
+
 def test_what_went_to_disk_beyond_a_deltas_room_asks_for_a_base(tmp_path: Path) -> None:
     rows = BoundedRows(FOR_EVER, RowMemory(tmp_path, 50_000))
     rows.dump()

@@ -17,7 +17,7 @@ from freshet.features.views.event_columns import codes
 def test_texts_come_back_and_others_are_unknown(texts: list[str], others: list[str]) -> None:
     symbols = Symbols.of(texts)
     asked = [*texts, *others]
-    found, known = symbols.texts_of(codes(pa.array(asked, pa.string())))
+    found, known = symbols.texts_of(codes(pa.array(asked, pa.string()), True))
     assert known.tolist() == [text in texts for text in asked]
     assert [text for text, there in zip(found, known) if there] == [t for t in asked if t in texts]
     assert not symbols.texts_of(np.array([MISSING, 0]))[1].any()

@@ -16,7 +16,7 @@ from freshet.features.packed import Packed
 from freshet.features.redis import link
 from freshet.features.redis.addresses import server_at
 from freshet.features.redis.copy_store import CopyStore
-from freshet.features.stores.contract import NotAtOnce, RowKeys, Rows
+from freshet.features.stores.contract import NotAtOnce, RowKeys, Rows, RowsRefused
 from freshet.features.stores.memory_store import MemoryStore
 from freshet.schemas.errors import StoreError
 from freshet.servers.redis_server import RedisServer
@@ -91,6 +91,26 @@ def test_a_copy_that_is_too_large_for_its_server_is_none_and_the_row_comes_from_
         # Not what was copied before.
         assert get(store, view, [b"a", b"b"]) == [large, row(b"b", (2, 1))]
         store.close()
+
+
+def test_what_was_erased_beside_a_row_that_is_refused_has_no_copy(server: RedisServer) -> None:
+    class Stubborn(MemoryStore):
+        def erase(self, view: str, keys: Sequence[bytes], version: bytes) -> int:
+            erased = super().erase(view, [key for key in keys if key != b"b"], version)
+            if b"b" in keys:
+                why = {keys.index(b"b"): "no"}
+                raise RowsRefused("in memory", "refuses rows", "Mend it.", rows=why)
+            return erased
+
+    store = CopyStore(server_at(server.url, 5.0), Stubborn())
+    view = view_name()
+    put(store, view, [(b"a", (1, 0)), (b"b", (1, 1)), (b"c", (1, 2))])
+    # So that there are copies.
+    get(store, view, [b"a", b"b", b"c"])
+    with pytest.raises(RowsRefused):
+        store.erase(view, [b"a", b"b", b"c"], pack((2, 0)))
+    assert get(store, view, [b"a", b"b", b"c"]) == [None, row(b"b", (1, 1)), None]
+    store.close()
 
 
 def test_what_was_evicted_comes_from_the_store_once(

@@ -113,6 +113,14 @@ def test_an_erasure_that_is_refused_is_told_too() -> None:
     assert (told.key, told.offset, told.place) == (b"b", 4, 2)
 
 
+def test_a_key_whose_row_ended_is_refused_no_more() -> None:
+    rows = RefusedRows(Picky(b"a", b"b", b"c"), "v")
+    put(rows, 1, b"a", b"b", b"c")
+    rows.forget([b"a"], pack((2, 0)))
+    rows.erase([b"b"], pack((3, 0)))
+    assert rows.facts() == {"refused": 1, "refusal": "'c': of another type"}
+
+
 def test_in_an_app_it_is_a_dead_letter_and_the_view_goes_on(tmp_path: Path) -> None:
     fields = [{"name": name, "type": "string"} for name in ("id", "gate")]
     schema = {"type": "record", "name": "p", "fields": [*fields, {"name": "at", "type": "long"}]}
