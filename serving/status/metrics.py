@@ -79,7 +79,7 @@ APP_METRICS: tuple[Figure, ...] = (
     Figure(
         "gauge",
         "freshet_statistics_drifting",
-        "Fields of sources that were unlike the weeks before within the last day.",
+        "Fields of sources that were unlike what they are compared with within the last day.",
         "topics/{topic}/statistics/drifting",
     ),
     Figure(

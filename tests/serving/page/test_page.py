@@ -750,7 +750,7 @@ def test_values_of_a_topic_are_shown_beside_the_weeks_before(
         rows = text(page, "#statistics")
         assert "price" in rows
         assert "1.00" in rows  # its distance
-        assert "0.81 from the weeks before, bound 0.70" in text(page, "#statistics-drifts")
+        assert "0.81 apart, bound 0.70" in text(page, "#statistics-drifts")
         wide = page.ask(
             "document.documentElement.scrollWidth - document.documentElement.clientWidth"
         )
