@@ -128,6 +128,13 @@ APP_METRICS: tuple[Figure, ...] = (
     ),
     Figure(
         "gauge",
+        "freshet_model_skew",
+        "Jensen–Shannon distance (0 to 1) of a feature's values in the newest vectors that were "
+        "asked on from those learned from, of the first hundred.",
+        "models/{model}/skew/[feature]/jensen_shannon",
+    ),
+    Figure(
+        "gauge",
         "freshet_model_normalised_entropy",
         "Log loss over that of the base rate, of the newest labelled answers and of the baseline.",
         _QUALITY.format("ne"),
@@ -252,6 +259,7 @@ def _model(model: ModelFigures, now: int | None) -> dict[str, Any]:
         "refused": model.refusals,
         "fresh_ms": _fresh_ms(now, model.lag_ms),
         "served": served,
+        "skew": [msgspec.to_builtins(each) for each in model.skew],
         "rolling": {
             "served": msgspec.structs.asdict(model.rolling),
             "baseline": msgspec.structs.asdict(model.rolling_baseline),

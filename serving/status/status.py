@@ -302,6 +302,19 @@ class LabelFigures(msgspec.Struct, frozen=True, kw_only=True):
     newest_ms: int | None = None
 
 
+class SkewFigures(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a feature's values in the newest vectors that a model was `asked` on are from those
+    in the newest that it `learned` from (how many of each): population stability index,
+    Jensen–Shannon distance (0 to 1), and the largest difference of a bin's share (L∞)."""
+
+    feature: str
+    psi: float = 0.0
+    jensen_shannon: float = 0.0
+    largest: float = 0.0
+    asked: int = 0
+    learned: int = 0
+
+
 class ModelFigures(msgspec.Struct, frozen=True, kw_only=True):
     """A model: what is served, why this lineage (`decision`), how fresh and how good it is; the
     role that the served snapshot waits for most (it is `behind` by it). `baseline` is the lineage
@@ -332,6 +345,7 @@ class ModelFigures(msgspec.Struct, frozen=True, kw_only=True):
     slices: list[SliceFigures] = []
     calibration: list[CalibrationBin] = []
     rungs: dict[str, int] = {}
+    skew: list[SkewFigures] = []
     decision: str = ""
     owner: str = ""
     description: str = ""
