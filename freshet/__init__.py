@@ -61,6 +61,7 @@ if TYPE_CHECKING:
         weekday,
     )
     from freshet.schemas.topics.topic import Freshness, Topic, category
+    from freshet.schemas.topics.topic_statistics import Statistics
 
 __all__ = [
     "App",
@@ -72,6 +73,7 @@ __all__ = [
     "Model",
     "ReleaseConfig",
     "River",
+    "Statistics",
     "Topic",
     "TorchCtr",
     "View",

@@ -20,6 +20,7 @@ HOMES = {
     "Model": "freshet.learners.model",
     "ReleaseConfig": "freshet.learners.release_config",
     "River": "freshet.learners.river.spec",
+    "Statistics": "freshet.schemas.topics.topic_statistics",
     "Topic": "freshet.schemas.topics.topic",
     "TorchCtr": "freshet.learners.ctr.spec",
     "View": "freshet.features.views.view",

@@ -27,7 +27,7 @@ WIDTH = 88  # of a signature in one line
 # `Topic/FieldRef` one that stands in the same module; `impute/*` is a module and all that is in it.
 PAGES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "apps": ("Apps and agents", ("App", "faust_app")),
-    "topics": ("Topics", ("Topic", "Freshness", "time", "category")),
+    "topics": ("Topics", ("Topic", "Freshness", "Statistics", "time", "category")),
     "impute": ("Missing values", ("impute/*",)),
     "derive": (
         "Derived fields",

@@ -125,6 +125,8 @@ def _topic(topic: Topic) -> Iterable[tuple[str, str]]:
     for derivation in topic.derivations:
         told = f"{derivation.field.type}: {shown(derivation.fact)}"
         yield f"derive {derivation.field.name}", told
+    if topic.statistics is None:
+        yield "statistics", "none are kept"
     if topic.registry is not None:
         yield "registry", f"subject {topic.registry}"
     yield "dedup", _dedup(topic)

@@ -1,5 +1,5 @@
-"""`freshet statistics TOPIC`: what the values of a topic are like, beside those of the weeks
-before."""
+"""`freshet statistics TOPIC`: what the values of a topic are like, beside those that they are
+compared with."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from freshet.cli.run import DEFAULT, RunDir
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from freshet.serving.status.status import DriftFigures
     from freshet.serving.values.report import FieldReport, Report
 
 MOST_SOURCES = 10
@@ -28,7 +29,7 @@ def statistics(
     run_dir: RunDir = DEFAULT,
     json: Annotated[bool, typer.Option("--json", help="as JSON")] = False,
 ) -> None:
-    """What the values of a topic are like, and how far from those of the weeks before: by default
+    """What the values of a topic are like, and how far from what they are compared with: by default
     of the newest day."""
     import msgspec
 
@@ -70,7 +71,7 @@ def show_report(found: Report, console: Console) -> None:
     names = ("field", "events", "missing", "mean", "sd", "min", "median", "max", "values", "moved")
     console.print(table(*names, rows=[_row(each) for each in found.fields]))
     if len(found.fields) == 1 and found.fields[0].compared is not None:
-        console.print(table("values", "share", "weeks before", rows=_bins(found.fields[0])))
+        console.print(table("values", "share", "reference", rows=_bins(found.fields[0])))
     brought = [
         [each.name or "(the rest)", count(each.events)] for each in found.sources[:MOST_SOURCES]
     ]
@@ -78,12 +79,11 @@ def show_report(found: Report, console: Console) -> None:
         console.print(table("source", "events", rows=brought))
     for drift in found.drifts:
         line = marked(
-            "{}  [yellow]{}[/] of {}: {} from the weeks before, bound {}; {} is {} in place of {}",
+            "{}  [yellow]{}[/] of {}: {}; {} is {} in place of {}",
             moment(drift.hour_ms),
             drift.field,
             drift.source or whole,
-            f"{drift.distance:.2f}",
-            f"{drift.bound:.2f}",
+            _how_far(drift),
             drift.moved,
             f"{drift.share:.0%}",
             f"{drift.usual_share:.0%}",
@@ -92,12 +92,20 @@ def show_report(found: Report, console: Console) -> None:
     console.print(_learning(found))
 
 
+def _how_far(drift: DriftFigures) -> str:
+    if drift.measure == "unseen":
+        return f"{drift.distance:.0%} of values unseen, bound {min(1.0, drift.bound):.0%}"
+    return f"{drift.distance:.2f} apart, bound {drift.bound:.2f}"
+
+
 def _learning(found: Report) -> str:
     if found.weeks_missing is None:
-        return "Drift is not watched yet: of no hour the weeks before are known."
+        return f"Drift is not watched yet: nothing is known of {found.reference}."
     if found.weeks_missing:
         return f"Drift is watched once {found.weeks_missing} more weeks are known."
-    return "Drift is watched: “moved” is the Jensen–Shannon distance, 0 to 1."
+    return (
+        f"Drift is watched: “moved” is the Jensen–Shannon distance, 0 to 1, from {found.reference}."
+    )
 
 
 def _row(each: FieldReport) -> list[str]:

@@ -180,6 +180,9 @@ def intake_plan(
         for m in app.models
         if m.label.topic.name == topic.name
     )
+    statistics = None
+    if topic.statistics is not None:
+        statistics = app.statistics_log
     return IntakePlan(
         app.log_of(topic.name),
         topic,
@@ -188,7 +191,7 @@ def intake_plan(
         labels,
         app.dead_log,
         writers,
-        app.statistics_log,
+        statistics,
     )
 
 

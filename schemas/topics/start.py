@@ -26,15 +26,32 @@ def canonical(start: str | date, where: str) -> str:
     """
     if start in (EARLIEST, LATEST):
         return str(start)
-    moment = _moment(start, where)
+    return moment(start, where, "start", NEXT_STEP)
+
+
+def moment(given: str | date, where: str, argument: str, next_step: str) -> str:
+    """A moment in UTC as one text; `next_step` says how else to write the `argument`.
+
+    Raises:
+        DefinitionError: it is none, or beyond the calendar.
+
+    >>> moment("2026-01-31", "fr.Statistics", "reference", "")
+    '2026-01-31T00:00:00+00:00'
+    """
+    named = f"{argument}={str(given)!r}"
+    beyond = DefinitionError(
+        where, f"{named} is before 1900 or after 9999", "Name a moment in between."
+    )
     try:
-        moment = moment.astimezone(UTC)
+        found = _parsed(given).astimezone(UTC)
+    except ValueError as error:
+        raise DefinitionError(where, f"{named} is no moment", next_step) from error
     # Of the first and the last day that Python has, as a zone moves them out of its calendar.
     except OverflowError as error:
-        raise _beyond(start, where) from error
-    if not EARLIEST_MS <= round(moment.timestamp() * 1_000) <= LATEST_MS:
-        raise _beyond(start, where)
-    return moment.isoformat(timespec="auto")
+        raise beyond from error
+    if not EARLIEST_MS <= round(found.timestamp() * 1_000) <= LATEST_MS:
+        raise beyond
+    return found.isoformat(timespec="auto")
 
 
 def moment_ms(start: str) -> int | None:
@@ -44,23 +61,12 @@ def moment_ms(start: str) -> int | None:
     return round(datetime.fromisoformat(start).timestamp() * 1_000)
 
 
-def _moment(start: str | date, where: str) -> datetime:
-    found: datetime | date = start if isinstance(start, date) else _parsed(start, where)
+def _parsed(given: str | date) -> datetime:
+    found = given
+    if not isinstance(found, date):
+        found = datetime.fromisoformat(found)
     if not isinstance(found, datetime):
         found = datetime(found.year, found.month, found.day)
     if found.tzinfo is None:
         found = found.replace(tzinfo=UTC)
     return found
-
-
-def _parsed(text: str, where: str) -> datetime:
-    try:
-        return datetime.fromisoformat(text)
-    except ValueError as error:
-        raise DefinitionError(where, f"start={text!r} is no moment", NEXT_STEP) from error
-
-
-def _beyond(start: str | date, where: str) -> DefinitionError:
-    return DefinitionError(
-        where, f"start={str(start)!r} is before 1900 or after 9999", "Name a moment in between."
-    )

@@ -48,10 +48,12 @@ from freshet.schemas.topics.start import (
     NEXT_STEP,
     canonical,
 )
+from freshet.schemas.topics.topic_statistics import Statistics
 
 if TYPE_CHECKING:
     import polars as pl
 
+STATISTICS = 'Write fr.Statistics(bounds={"price": 0.3}), or None: none are kept.'
 TIME = 'Name a field, or write fr.time("at", unit="s").'
 SCHEMA = (
     "Give an Avro record or a JSON Schema, as a dict or as JSON, or the path of a file with one."
@@ -323,6 +325,8 @@ class Topic:
             and the element's place in the array. A record whose array is empty or missing has no
             event, and is counted as `empty`. Requests have the fields of one event. None: a record
             is one event.
+        statistics: What the values of its fields are compared with, and when it is told of. None:
+            nothing is kept of them.
 
     Raises:
         DefinitionError: a name, field, duration, impute or partition count is wrong. The text
@@ -376,6 +380,7 @@ class Topic:
     derive: Mapping[str, Declared] = field(default_factory=dict)
     dedup_by: str = "partition"
     explode: str | None = None
+    statistics: Statistics | None = field(default_factory=Statistics)
 
     def __post_init__(self) -> None:
         check_name("topic", self.name)
@@ -417,6 +422,7 @@ class Topic:
         headers.check(self.headers, self.declared, where)
         check_kind(where, "explode", self.explode, (str, NoneType), ONE_ARRAY)
         _ = self.exploding  # what is wrong with it is told before its fields are asked for
+        self._check_statistics(where)
         milliseconds(self.dedup, "dedup")
         if not 1 <= self.partitions <= 4096:
             raise DefinitionError(
@@ -490,6 +496,13 @@ class Topic:
     def by_id(self) -> bool:
         """Whether its records are first brought together by their ids: `dedup_by="topic"`."""
         return self.dedup_by == "topic"
+
+    def _check_statistics(self, where: str) -> None:
+        check_kind(where, "statistics", self.statistics, (Statistics, NoneType), STATISTICS)
+        if self.statistics is None:
+            return
+        for name in self.statistics.bounds:
+            self._expect(name, "statistics.bounds", None)
 
     def _check_registry(self, where: str) -> None:
         subject = 'Name a subject of a schema registry, such as "orders-value".'

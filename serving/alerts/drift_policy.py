@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from freshet.serving.alerts.bounds import AlertBounds, Recent
-from freshet.serving.status.status import Alert, DriftFigures, Status
+from freshet.serving.status.status import Alert, DriftFigures, StatisticsFigures, Status
 
 
 def drift(status: Status, recent: Recent, bounds: AlertBounds) -> Iterator[Alert]:
-    """The values of a field are unlike those of the same hours of the weeks before."""
+    """The values of a field are unlike those that they are compared with."""
     now = status.clock.app_ms
     for topic in status.topics:
         told = set()
@@ -25,21 +25,37 @@ def drift(status: Status, recent: Recent, bounds: AlertBounds) -> Iterator[Alert
                 subject=subject,
                 # Amber: nothing of ours is broken, and it may be the world that has changed.
                 light="amber",
-                reason=_moved(found),
+                reason=_moved(found, topic.statistics.reference),
                 meaning=f"Models that read {found.field} of {topic.name} see what they have not "
                 "learned from.",
                 next_step=f"Look at `freshet statistics {topic.name} --field {found.field}`, and "
-                f"ask whoever produces {topic.name} what has changed. If it is meant to be so, it "
-                "is what is usual after four weeks.",
+                f"ask whoever produces {topic.name} what has changed. If it is meant to be so, "
+                + _how_it_ends(topic.statistics),
             )
 
 
-def _moved(found: DriftFigures) -> str:
+def _how_it_ends(statistics: StatisticsFigures) -> str:
+    if statistics.is_fixed:
+        return "declare another reference in fr.Statistics."
+    return "it is what is usual after four weeks."
+
+
+def _moved(found: DriftFigures, reference: str) -> str:
+    share = f"{found.share:.0%} in place of {found.usual_share:.0%}"
+    beside = f"(PSI {found.psi:.2f}, L∞ {found.largest:.2f})"
+    return f"{_beyond(found, reference)}. Most moved: {found.moved}, {share} {beside}"
+
+
+def _beyond(found: DriftFigures, reference: str) -> str:
     hour = datetime.fromtimestamp(found.hour_ms / 1000, UTC)
+    when = f"in the hour from {hour:%d %b %Y %H:%M} UTC on"
+    usual = f"{found.reference_events} of {reference}"
+    if found.measure == "unseen":
+        return (
+            f"{when}, {found.distance:.0%} of the values of {found.events} events are none that "
+            f"{usual} had; {min(1.0, found.bound):.0%} is the bound"
+        )
     return (
-        f"in the hour from {hour:%d %b %Y %H:%M} UTC on, {found.events} events are "
-        f"{found.distance:.2f} (Jensen–Shannon) from {found.reference_events} of the same hours of "
-        f"the weeks before; {found.bound:.2f} is the bound. Most moved: {found.moved}, "
-        f"{found.share:.0%} in place of {found.usual_share:.0%} "
-        f"(PSI {found.psi:.2f}, L∞ {found.largest:.2f})"
+        f"{when}, {found.events} events are {found.distance:.2f} (Jensen–Shannon) from {usual}; "
+        f"{found.bound:.2f} is the bound"
     )

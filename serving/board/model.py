@@ -112,6 +112,7 @@ class ModelBoard:
             slices=self._slices(of_served, base),
             calibration=list(of_served.calibration),
             rungs=self.quality.rungs,
+            skew=self.quality.skew,
             decision=self._settled.reason if self._settled is not None else "",
             owner=self.model.owner,
             description=self.model.description,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import msgspec
@@ -16,12 +17,15 @@ from freshet.schemas.models.layout import Layout
 from freshet.schemas.text.keys import key_of, parts_of
 from freshet.schemas.wire import blocks, outcomes
 from freshet.serving.status import status as s
+from freshet.serving.values.skew import Skew
 from freshet.streams.log.contract import Batch
 from freshet.streams.operators.origins import Cursors
 
 ROLLING = 5_000  # the newest labelled predictions that rolling figures are of
 CALIBRATED = 20_000  # the newest labelled predictions that the calibration plot is of
 BINS = 10
+# A hundred features take .2 s.
+SKEW_SECONDS = 10.0
 
 
 class ServedFigures(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,6 +57,10 @@ class ServedQuality:
         self._cursors = Cursors()
         self.asked = self.labelled = self.expired = 0
         self.figures = ServedFigures()
+        self._skew = Skew(self._layout.categories, self._layout.numbers)
+        self._skewed_at = -SKEW_SECONDS
+        self._skewed = 0  # how many had been asked and labelled then
+        self.skew: list[s.SkewFigures] = []
 
     @property
     def rungs(self) -> dict[str, int]:
@@ -86,6 +94,9 @@ class ServedQuality:
         # With a place for each rung, whichever occurred.
         self._rungs += np.bincount(rows.fixed["rung"][asked], minlength=len(self._rungs))
         at = np.flatnonzero(rows.kind == outcomes.LABELLED)
+        # What saw the future is not learned from.
+        learned = at[~rows.saw_future[at]]
+        self._skew.take(rows.fixed[asked], rows.fixed[learned])
         if not len(at):
             return
         self.labelled += len(at)
@@ -103,7 +114,8 @@ class ServedQuality:
             table.update([key_of([x[self._at[name]]]) for x in parts], p, y)
 
     def reckon(self) -> None:
-        """Bring `figures` up to date, if anything was labelled since."""
+        """Bring `figures` up to date, if anything was labelled since; `skew` now and then."""
+        self._reckon_skew(time.monotonic())
         if self._reckoned == self.labelled:
             return
         self._reckoned = self.labelled
@@ -119,6 +131,14 @@ class ServedQuality:
             ),
             calibration=_calibration(self._newest),
         )
+
+    def _reckon_skew(self, now: float) -> None:
+        taken = self.asked + self.labelled
+        if taken == self._skewed or now - self._skewed_at < SKEW_SECONDS:
+            return
+        self._skewed = taken
+        self._skewed_at = now
+        self.skew = self._skew.figures()
 
 
 def quality_of(f: Figures) -> s.Quality:

@@ -79,7 +79,7 @@ APP_METRICS: tuple[Figure, ...] = (
     Figure(
         "gauge",
         "freshet_statistics_drifting",
-        "Fields of sources that were unlike the weeks before within the last day.",
+        "Fields of sources that were unlike what they are compared with within the last day.",
         "topics/{topic}/statistics/drifting",
     ),
     Figure(
@@ -125,6 +125,13 @@ APP_METRICS: tuple[Figure, ...] = (
         "Since when the lineage that answers does (app clock).",
         "models/{model}/served/[lineage]/since_ms",
         MS,
+    ),
+    Figure(
+        "gauge",
+        "freshet_model_skew",
+        "Jensen–Shannon distance (0 to 1) of a feature's values in the newest vectors that were "
+        "asked on from those learned from, of the first hundred.",
+        "models/{model}/skew/[feature]/jensen_shannon",
     ),
     Figure(
         "gauge",
@@ -252,6 +259,7 @@ def _model(model: ModelFigures, now: int | None) -> dict[str, Any]:
         "refused": model.refusals,
         "fresh_ms": _fresh_ms(now, model.lag_ms),
         "served": served,
+        "skew": [msgspec.to_builtins(each) for each in model.skew],
         "rolling": {
             "served": msgspec.structs.asdict(model.rolling),
             "baseline": msgspec.structs.asdict(model.rolling_baseline),

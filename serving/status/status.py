@@ -104,13 +104,15 @@ class LateFigures(msgspec.Struct, frozen=True, kw_only=True):
 
 class DriftFigures(msgspec.Struct, frozen=True, kw_only=True):
     """A field of a source (None: of those without one, or of all) whose values in the hour from
-    `hour_ms` on (event time) were unlike those of the same hours of the weeks before: the
-    Jensen–Shannon `distance` is beyond its learned `bound`. `psi` and `largest` (L∞) say the same
-    otherwise. `moved` names the values whose share differs most."""
+    `hour_ms` on (event time) were unlike those of its reference: the `distance` is beyond its
+    `bound`. By its `measure` that is the Jensen–Shannon distance, or the share of values that the
+    reference never had (`unseen`). `psi` and `largest` (L∞) say the same otherwise. `moved` names
+    the values whose share differs most."""
 
     field: str
     source: str | None = None
     hour_ms: int = 0
+    measure: Literal["jensen_shannon", "unseen"] = "jensen_shannon"
     distance: float = 0.0
     bound: float = 0.0
     psi: float = 0.0
@@ -126,7 +128,7 @@ class StatisticsFigures(msgspec.Struct, frozen=True, kw_only=True):
     """What is known of the values of a topic by hour of event time: up to which hour (ms), how many
     bytes that takes, fields of sources that are `watched`, and such of which too little is known
     yet (`learning`), with the least of the `weeks_missing`. `drifts` are those of the newest hours,
-    a few."""
+    a few; unlike the `reference`, which moves on with time unless it `is_fixed`."""
 
     newest_hour_ms: int | None = None
     held_bytes: int = 0
@@ -134,6 +136,8 @@ class StatisticsFigures(msgspec.Struct, frozen=True, kw_only=True):
     learning: int = 0
     weeks_missing: int | None = None
     drifts: list[DriftFigures] = []
+    reference: str = ""
+    is_fixed: bool = False
 
 
 class TopicFigures(msgspec.Struct, frozen=True, kw_only=True):
@@ -298,6 +302,19 @@ class LabelFigures(msgspec.Struct, frozen=True, kw_only=True):
     newest_ms: int | None = None
 
 
+class SkewFigures(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a feature's values in the newest vectors that a model was `asked` on are from those
+    in the newest that it `learned` from (how many of each): population stability index,
+    Jensen–Shannon distance (0 to 1), and the largest difference of a bin's share (L∞)."""
+
+    feature: str
+    psi: float = 0.0
+    jensen_shannon: float = 0.0
+    largest: float = 0.0
+    asked: int = 0
+    learned: int = 0
+
+
 class ModelFigures(msgspec.Struct, frozen=True, kw_only=True):
     """A model: what is served, why this lineage (`decision`), how fresh and how good it is; the
     role that the served snapshot waits for most (it is `behind` by it). `baseline` is the lineage
@@ -328,6 +345,7 @@ class ModelFigures(msgspec.Struct, frozen=True, kw_only=True):
     slices: list[SliceFigures] = []
     calibration: list[CalibrationBin] = []
     rungs: dict[str, int] = {}
+    skew: list[SkewFigures] = []
     decision: str = ""
     owner: str = ""
     description: str = ""

@@ -22,7 +22,7 @@ from freshet.streams.log.contract import Batch, Log, Reader, TopicPartition
 log = structlog.get_logger()
 FILE = "statistics.msgpack"
 ASIDE = "statistics.unreadable"
-FORMAT = 1
+FORMAT = 2
 MOST_RECORDS = 1_000  # at once
 
 
@@ -46,7 +46,10 @@ class Book:
 
     def __init__(self, app: str, topics: Sequence[Topic]) -> None:
         self._app = app
-        self._topics = {topic.name: TopicStatistics(topic) for topic in topics}
+        self._topics = {
+            topic.name: TopicStatistics(topic) for topic in topics if topic.statistics is not None
+        }
+        self._without = [topic.name for topic in topics if topic.statistics is None]
         self._lock = threading.Lock()
         self._figures = {name: known.figures() for name, known in self._topics.items()}
         self._identity = ""
@@ -108,11 +111,18 @@ class Book:
     def figures(self, topic: str) -> StatisticsFigures:
         """Of a topic, for the status: as of the last `take`."""
         # Without the lock: a report of a year holds it for seconds, and a status is told at once.
-        return self._figures[topic]
+        return self._figures.get(topic, StatisticsFigures())
 
     def report(self, topic: str, asked: Asked) -> Report:
         """What is known of the values of a topic. Raises `RequestError` for a topic, a field, a
         source or a span that there is not."""
+        if topic in self._without:
+            raise RequestError(
+                f"topic {topic!r}",
+                "keeps no statistics: it is declared with statistics=None",
+                "Leave that out, or write fr.Statistics(…).",
+                status=404,
+            )
         if topic not in self._topics:
             raise RequestError(
                 f"topic {topic!r}",

@@ -1,28 +1,33 @@
 """Which hours of a topic are unlike the ones they are compared with, by bounds that are learned.
 
 An hour is compared with the same hour of the week in the four weeks before, and the hours beside
-it, by the Jensen–Shannon distance (see `comparison`). What that distance usually is differs: of a
-carrier it is .28, of a delay .40, and .9 in a storm. So each field of each source has a bound of
-its own: the largest distance that it had so far, and `MARGIN` more. It is told of from the ninth
-week on; what was told of is not learned, so it goes on being told of while it lasts, until the
-weeks that are compared with are like it.
+it, or with a declared span, in two ways:
 
-On the flights of 2013 that tells of three hours in the year, no two in one month; of twenty events
-an hour it tells only of what is far from all that was.
+- by the Jensen–Shannon distance (see `comparison`). What that usually is differs: of a carrier it
+  is .28, of a delay .40, and .9 in a storm;
+- by the share of values that the reference never had. Of a field with few different values, such
+  as a distance between airports, that is small even of twenty events, and near 1 once its unit is
+  another one; of one whose values are all different it is 1 always, and says nothing.
+
+So each field of each source has bounds of its own: the largest that it had so far, and a margin
+more. It is told of from the ninth week on; what was told of is not learned, so it goes on being
+told of while it lasts, until the weeks that are compared with are like it. Where a bound is
+declared, that distance alone is asked for, and from the first hour on.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
+from typing import Literal, NamedTuple
 
 import msgspec
 
 from freshet.schemas.durations import HOUR_MS
 from freshet.serving.status.status import DriftFigures
 from freshet.serving.values.history import Cell, Period, Sketches, by_cell
-from freshet.streams.sketches.comparison import Comparison, compared
-from freshet.streams.sketches.sketch import Sketch
+from freshet.streams.sketches.comparison import Comparison, compared, unseen
+from freshet.streams.sketches.sketch import Sketch, merged
 
 WEEK = 7 * 24  # hours
 WEEKS = 4
@@ -31,74 +36,136 @@ BESIDE = 1  # hours before and after
 LEAST_EVENTS = 10
 LEARN_WEEKS = 8
 MARGIN = 0.1
+# Shares of twenty values differ by as much from hour to hour by chance.
+UNSEEN_MARGIN = 0.3
+LEAST_SEEN = 60  # values of a reference: of fewer most values are new
+# Values of a few hours: each has its own bucket, where they are not too many.
+REFERENCE_BOUND = 1_024
 OTHER = "(other)"
 SOURCES = "(sources)"  # in place of a field: who brought how much
 
 
 class Learned(msgspec.Struct):
     """What is usual of one field of one source: since which hour it is compared, how often it was,
-    and the largest distance of those that were not told of."""
+    and the largest distance and share of unseen values of those that were not told of."""
 
     since: int
     highest: float = 0.0
     hours: int = 0
+    unseen: float = 0.0
 
     @property
     def bound(self) -> float:
         """Beyond every distance where that comes near to 1 by itself."""
         return self.highest + MARGIN
 
+    @property
+    def unseen_bound(self) -> float:
+        return self.unseen + UNSEEN_MARGIN
+
     def weeks_missing(self, hour: int) -> int:
         """Until it is known well enough."""
         return max(0, LEARN_WEEKS - (hour - self.since) // WEEK)
 
 
+class Compared(NamedTuple):
+    """A field of an hour beside its reference."""
+
+    comparison: Comparison
+    unseen: float
+
+
+class Verdict(NamedTuple):
+    """What is beyond which bound."""
+
+    measure: Literal["jensen_shannon", "unseen"]
+    distance: float
+    bound: float
+
+
 def judged(
-    read: Callable[[Period], Sketches], hour: int, learned: dict[Cell, Learned]
-) -> dict[Cell, DriftFigures | None]:
-    """What there is to tell of the fields of an hour that have enough events, by source; None of
-    those that are as usual, which are learned from."""
-    found: dict[Cell, DriftFigures | None] = {}
-    for cell, comparison in _comparisons(read, hour):
+    hour: int,
+    found: Mapping[Cell, Compared],
+    learned: dict[Cell, Learned],
+    declared: Callable[[Cell], float | None],
+) -> list[DriftFigures]:
+    """What there is to tell of the fields of an hour, by source; what is as usual is learned from.
+    `declared` are bounds that hold in place of those."""
+    told = []
+    for cell, each in found.items():
         known = learned.setdefault(cell, Learned(hour))
         known.hours += 1
-        distance = comparison.jensen_shannon
-        if not known.weeks_missing(hour) and distance > known.bound:
-            found[cell] = _told(cell, hour, comparison, known.bound)
+        verdict = _verdict(each, known, declared(cell), hour)
+        if verdict is not None:
+            told.append(_told(cell, hour, each.comparison, verdict))
         else:
-            known.highest = max(known.highest, distance)
-            found[cell] = None
+            known.highest = max(known.highest, each.comparison.jensen_shannon)
+            known.unseen = max(known.unseen, each.unseen)
+    return told
+
+
+def _verdict(
+    found: Compared, known: Learned, declared: float | None, hour: int
+) -> Verdict | None:  # fmt: skip
+    distance = found.comparison.jensen_shannon
+    if declared is not None:
+        if distance > declared:
+            return Verdict("jensen_shannon", distance, declared)
+        return None
+    if known.weeks_missing(hour):
+        return None
+    if distance > known.bound:
+        return Verdict("jensen_shannon", distance, known.bound)
+    if found.unseen > known.unseen_bound:
+        return Verdict("unseen", found.unseen, known.unseen_bound)
+    return None
+
+
+def comparisons(
+    now: Sketches, usual: Callable[[set[Cell]], Mapping[Cell, Sketch]]
+) -> dict[Cell, Compared]:  # fmt: skip
+    """The fields of an hour that have enough events, by source, beside what is `usual` of them."""
+    enough = {cell for cell, sketch in now.items() if sketch.rows >= LEAST_EVENTS}
+    if not enough:
+        return {}
+    references = usual(enough)
+    found = {}
+    for cell in sorted(enough & references.keys(), key=str):
+        reference = references[cell]
+        # With fewer it would itself be a matter of chance.
+        if reference.rows < 2 * LEAST_EVENTS:
+            continue
+        # In as coarse buckets as those of an hour are.
+        comparison = compared(now[cell], merged([reference]))
+        if comparison is not None:
+            found[cell] = Compared(comparison, _unseen(now[cell], reference))
     return found
 
 
-def _comparisons(
-    read: Callable[[Period], Sketches], hour: int
-) -> Iterator[tuple[Cell, Comparison]]:  # fmt: skip
-    now = _with_sources(read(Period(hour, 1)))
-    enough = {cell for cell, sketch in now.items() if sketch.rows >= LEAST_EVENTS}
-    if not enough:
-        return
-    usual = dict(by_cell(_references(read, hour, enough)))
-    for cell in sorted(enough & usual.keys(), key=str):
-        # With fewer it would itself be a matter of chance.
-        if usual[cell].rows < 2 * LEAST_EVENTS:
-            continue
-        comparison = compared(now[cell], usual[cell])
-        if comparison is not None:
-            yield cell, comparison
+def _unseen(now: Sketch, reference: Sketch) -> float:
+    # A field may be there in a few events only.
+    if now.present < LEAST_EVENTS or reference.present < LEAST_SEEN:
+        return 0.0
+    return unseen(now, reference)
 
 
-def _references(
+def weeks_before(
+    read: Callable[[Period], Sketches], hour: int, wanted: set[Cell]
+) -> dict[Cell, Sketch]:
+    """The same hours of the weeks before."""
+    return dict(by_cell(_weeks_before(read, hour, wanted), REFERENCE_BOUND))
+
+
+def _weeks_before(
     read: Callable[[Period], Sketches], hour: int, wanted: set[Cell]
 ) -> Iterator[Sketches]:  # fmt: skip
-    """The same hours of the weeks before."""
     for week in range(1, WEEKS + 1):
         for beside in range(-BESIDE, BESIDE + 1):
-            found = _with_sources(read(Period(hour - week * WEEK + beside, 1)))
+            found = with_sources(read(Period(hour - week * WEEK + beside, 1)))
             yield {cell: found[cell] for cell in found.keys() & wanted}
 
 
-def _with_sources(sketches: Sketches) -> Sketches:
+def with_sources(sketches: Sketches) -> Sketches:
     """And how much each source brought, as a field of the whole."""
     rows: dict[str, int] = {}
     for (source, _), sketch in sketches.items():
@@ -128,15 +195,16 @@ def _key(name: str) -> int:
     return int.from_bytes(digest, "big") >> 1
 
 
-def _told(cell: Cell, hour: int, comparison: Comparison, bound: float) -> DriftFigures:
+def _told(cell: Cell, hour: int, comparison: Comparison, verdict: Verdict) -> DriftFigures:
     source, field = cell
     moved = comparison.most_moved
     return DriftFigures(
         field=field,
         source=source,
         hour_ms=hour * HOUR_MS,
-        distance=comparison.jensen_shannon,
-        bound=bound,
+        measure=verdict.measure,
+        distance=verdict.distance,
+        bound=verdict.bound,
         psi=comparison.psi,
         largest=comparison.largest,
         events=comparison.now,

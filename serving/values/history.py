@@ -3,7 +3,8 @@
 Hours become days (UTC) after four weeks, which hours are compared with. Of each hour and each day
 the sources that brought most are told apart, the others are one. Where all of it together is more
 than `most_bytes`, the sources of what is oldest become one, and after that what is oldest goes: so
-the newest is never lost.
+the newest is never lost. Hours of a declared reference stay, beyond the year, as long as there is
+room.
 """
 
 from __future__ import annotations
@@ -50,8 +51,12 @@ class Period(NamedTuple):
 class TopicHistory:
     """Sketches of one topic by hour or day, source and field. Not thread-safe."""
 
-    def __init__(self, most_bytes: int = MOST_BYTES) -> None:
+    def __init__(
+        self, most_bytes: int = MOST_BYTES, reference: tuple[int, int] | None = None
+    ) -> None:
         self._most_bytes = most_bytes
+        # None: no hour is in it.
+        self._reference = reference or (0, 0)
         self._kept: dict[Period, bytes] = {}
         self._bytes = 0
         self._newest = 0
@@ -71,7 +76,7 @@ class TopicHistory:
     def add(self, hour: int, sketches: Mapping[Cell, bytes]) -> None:
         """Add packed sketches of an hour to what is known of it, or of its day."""
         self._newest = max(self._newest, hour)
-        if hour <= self._newest - KEPT_FOR:
+        if self._is_gone(Period(hour, 1)):
             return
         day = _day_of(hour)
         period = Period(hour, 1)
@@ -79,6 +84,13 @@ class TopicHistory:
             period = day
         self._put(period, _joined([self._cells(period), sketches]))
         self._age()
+
+    def _is_gone(self, period: Period) -> bool:
+        return period.after <= self._newest - KEPT_FOR and not self._is_reference(period)
+
+    def _is_reference(self, period: Period) -> bool:
+        first, after = self._reference
+        return first < period.after and period.first < after
 
     def periods(self, first: int, after: int) -> list[Period]:
         """Those of which something is known, and which begin within a span of hours."""
@@ -139,7 +151,7 @@ class TopicHistory:
             # The whole day at once, so that a day is never beside hours of its own.
             if day.after <= self._newest - HOURS_FOR:
                 self._to_day(day)
-        for period in [p for p in self._kept if p.after <= self._newest - KEPT_FOR]:
+        for period in [p for p in self._kept if self._is_gone(p)]:
             self._drop(period)
         if self._bytes > self._most_bytes:
             self._shrink()
@@ -152,13 +164,16 @@ class TopicHistory:
         self._put(day, cells)
 
     def _shrink(self) -> None:
-        for period in sorted(self._kept):
+        # What is compared with goes last, but for the newest.
+        oldest = sorted(self._kept, key=lambda period: (self._is_reference(period), period))
+        for period in oldest:
             cells = self._cells(period)
             if any(source is not None for source, _ in cells):
                 self._put(period, _without_sources(cells))
             if self._bytes <= self._most_bytes:
                 return
-        for period in sorted(self._kept)[:-1]:
+        newest = max(self._kept)
+        for period in [each for each in oldest if each != newest]:
             self._drop(period)
             if self._bytes <= self._most_bytes:
                 return

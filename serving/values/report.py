@@ -12,7 +12,6 @@ import msgspec
 from freshet.schemas.durations import EARLIEST_MS, HOUR_MS, LATEST_MS
 from freshet.schemas.errors import RequestError
 from freshet.serving.status.status import DriftFigures
-from freshet.serving.values.drift import WEEK, WEEKS
 from freshet.serving.values.history import Sketches, by_cell
 from freshet.serving.values.topic import TopicStatistics
 from freshet.streams.sketches.comparison import compared
@@ -44,9 +43,8 @@ class BinReport(msgspec.Struct, frozen=True):
 
 
 class ComparisonReport(msgspec.Struct, frozen=True):
-    """How far the values have moved from those of the same span of the four weeks before:
-    population stability index, Jensen–Shannon distance (0 to 1), and the largest difference of a
-    bin's share (L∞)."""
+    """How far the values have moved from those of the reference: population stability index,
+    Jensen–Shannon distance (0 to 1), and the largest difference of a bin's share (L∞)."""
 
     psi: float
     jensen_shannon: float
@@ -87,7 +85,7 @@ class SourceReport(msgspec.Struct, frozen=True):
 class Report(msgspec.Struct, frozen=True, kw_only=True):
     """Statistics of the applied events of a topic, as they were sent, from `from_ms` to `to_ms`
     (event time, whole hours; of what is older than four weeks whole days). `drifts` are the newest
-    hours that were unlike those of the weeks before, in the whole history."""
+    hours that were unlike the `reference`, in the whole history."""
 
     topic: str
     source: str | None
@@ -97,6 +95,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     sources: list[SourceReport]
     fields: list[FieldReport]
     drifts: list[DriftFigures]
+    reference: str
 
 
 def report(statistics: TopicStatistics, asked: Asked) -> Report:
@@ -112,14 +111,9 @@ def report(statistics: TopicStatistics, asked: Asked) -> Report:
         )
     first, after = _span(statistics, asked)
     now = _read(statistics, first, after)
-    usual = [
-        part
-        for week in range(1, WEEKS + 1)
-        for part in _read(statistics, first - week * WEEK, after - week * WEEK)
-    ]
     sources = _sources(now)
     found = _of_source(now, asked, sources)
-    reference = _of_source(usual, asked, None)
+    reference = _of_source(statistics.reference(first, after), asked, None)
     figures = statistics.figures()
     return Report(
         topic=topic.name,
@@ -134,6 +128,7 @@ def report(statistics: TopicStatistics, asked: Asked) -> Report:
             if name in found
         ],
         drifts=figures.drifts,
+        reference=figures.reference,
     )
 
 

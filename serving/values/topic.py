@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 import numpy as np
 
 from freshet.schemas.durations import HOUR_MS
 from freshet.schemas.topics.topic import Topic
+from freshet.schemas.topics.topic_statistics import Statistics
 from freshet.schemas.wire.blocks import NO_TICK, Block
 from freshet.serving.status.status import DriftFigures, StatisticsFigures
-from freshet.serving.values.drift import Learned, judged
+from freshet.serving.values.drift import (
+    REFERENCE_BOUND,
+    SOURCES,
+    WEEK,
+    WEEKS,
+    Learned,
+    comparisons,
+    judged,
+    weeks_before,
+    with_sources,
+)
 from freshet.serving.values.history import Cell, Period, Sketches, TopicHistory, by_cell
 from freshet.serving.values.pieces import KeptPieces, Pieces
 from freshet.streams.operators.origins import Ticks
-from freshet.streams.sketches.sketch import unpacked
+from freshet.streams.sketches.sketch import Sketch, unpacked
 
 MOST_DRIFTS = 20
 # However late events may come, an hour is judged then: what comes later still is in its figures.
@@ -31,6 +44,7 @@ class KeptTopic(msgspec.Struct, frozen=True):
     drifts: list[DriftFigures]
     log: str
     is_second: bool
+    reference: str
 
 
 class TopicStatistics:
@@ -38,7 +52,10 @@ class TopicStatistics:
 
     def __init__(self, topic: Topic) -> None:
         self.topic = topic
-        self._history = TopicHistory()
+        self.declared = topic.statistics or Statistics()
+        self._span = self.declared.span
+        self._of_span: Sketches | None = None  # None: not read since something of it came
+        self._history = TopicHistory(reference=self._span)
         self._pieces: dict[int, Pieces] = {}
         self._ticks = Ticks()
         self._log = ""  # that intake takes its records from
@@ -69,6 +86,8 @@ class TopicStatistics:
             pieces = self._of(block.partition)
             for hour, cells in (pieces.take(block.rows) or {}).items():
                 self._history.add(hour, cells)
+                if self._is_in_span(hour):
+                    self._of_span = None
         if block.tick != NO_TICK:
             # All that stood in the log by then was told.
             self._of(block.partition).repeats = False
@@ -134,17 +153,67 @@ class TopicStatistics:
         self._judged = over - 1
 
     def _judge_hour(self, hour: int) -> None:
-        found = judged(self.sketches, hour, self._learned)
-        told = [drift for drift in found.values() if drift is not None]
+        # What others are compared with is not compared with itself.
+        if self._is_in_span(hour):
+            return
+
+        def usual(wanted: set[Cell]) -> Mapping[Cell, Sketch]:
+            if self._span is None:
+                return weeks_before(self.sketches, hour, wanted)
+            return self._span_sketches()
+
+        found = comparisons(with_sources(self.sketches(Period(hour, 1))), usual)
+        told = judged(hour, found, self._learned, self._bound_of)
         told.sort(key=lambda drift: drift.bound - drift.distance)
         self._drifts = [*told, *self._drifts][:MOST_DRIFTS]
+
+    def _is_in_span(self, hour: int) -> bool:
+        if self._span is None:
+            return False
+        first, after = self._span
+        return first <= hour < after
+
+    def reference(self, first: int, after: int) -> list[Sketches]:
+        """What a span of hours is compared with."""
+        if self._span is not None:
+            return [self._span_sketches()]
+        return [
+            self.sketches(period)
+            for week in range(1, WEEKS + 1)
+            for period in self.periods(first - week * WEEK, after - week * WEEK)
+        ]
+
+    def _span_sketches(self) -> Sketches:
+        """Of the whole fixed reference; read once, for nothing comes to it any more."""
+        assert self._span is not None
+        if self._of_span is None:
+            found: Sketches = {}
+            # One by one: a span may be a year.
+            for period in self.periods(*self._span):
+                found = dict(by_cell([found, self.sketches(period)], REFERENCE_BOUND))
+            self._of_span = with_sources(found)
+        return self._of_span
+
+    def _bound_of(self, cell: Cell) -> float | None:
+        """The declared one."""
+        _, field = cell
+        if field == SOURCES:
+            field = self.topic.source or SOURCES
+        return self.declared.bounds.get(field)
+
+    def _weeks_missing(self, cell: Cell, newest: int) -> int:
+        if self._bound_of(cell) is not None:
+            return 0
+        return self._learned[cell].weeks_missing(newest)
 
     def figures(self) -> StatisticsFigures:
         """For the status."""
         newest = self.newest_hour
+        reference = self.declared.reference_name
+        is_fixed = self._span is not None
         if newest is None:
-            return StatisticsFigures()
-        missing = [known.weeks_missing(newest) for known in self._learned.values()]
+            return StatisticsFigures(reference=reference, is_fixed=is_fixed)
+        missing = [self._weeks_missing(cell, newest) for cell in self._learned]
         learning = [weeks for weeks in missing if weeks]
         return StatisticsFigures(
             newest_hour_ms=newest * HOUR_MS,
@@ -153,6 +222,8 @@ class TopicStatistics:
             learning=len(learning),
             weeks_missing=min(missing, default=None),
             drifts=self._drifts,
+            reference=reference,
+            is_fixed=is_fixed,
         )
 
     def begin_again(self) -> None:
@@ -171,12 +242,16 @@ class TopicStatistics:
             self._drifts,
             self._log,
             self._is_second,
+            self.declared.reference_name,
         )
 
     def restore(self, kept: KeptTopic) -> None:
         """Go on with what was saved."""
         self._history.restore(kept.periods)
-        self._learned = {(source, field): known for source, field, known in kept.learned}
+        self._of_span = None
+        # Distances from another reference say nothing of those from this one.
+        if kept.reference == self.declared.reference_name:
+            self._learned = {(source, field): known for source, field, known in kept.learned}
         self._pieces = {number: Pieces.of(pieces) for number, pieces in kept.pieces.items()}
         self._ticks.load(np.frombuffer(kept.ticks, np.uint8))
         self._judged = kept.judged

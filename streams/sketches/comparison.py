@@ -64,6 +64,20 @@ def compared(now: Sketch, reference: Sketch, most: int = BINS) -> Comparison | N
     return _measured(kept)
 
 
+def unseen(now: Sketch, reference: Sketch) -> float:
+    """The share of the values that none of the reference is like: of a number, none in the same
+    bucket. 0 where nothing is known of either's."""
+    if (now.names is None) != (reference.names is None):
+        return 0.0
+    level = max(now.level, reference.level)
+    ours = of_level(now, level)
+    theirs = of_level(reference, level)
+    if not ours or not theirs:
+        return 0.0
+    new = sum(count for key, count in ours.items() if key not in theirs)
+    return new / sum(ours.values())
+
+
 def _measured(bins: tuple[Bin, ...]) -> Comparison | None:
     now = sum(each.now for each in bins)
     reference = sum(each.reference for each in bins)

@@ -31,7 +31,7 @@ from tests.bench.harness import Row
 
 TOPICS = ("departures", "takeoffs", "arrivals", "weather")
 DAYS = 365
-METRES = 1609.344
+KILOMETRES = 1.609344
 SHIFTED = ("arrivals", "distance", "JFK")
 SHIFTS_EVERY = 97  # hours, so that all hours of the day and of the week come
 
@@ -60,10 +60,10 @@ class Year:
         _take(self, self.statistics, self._sketches, self.events(hour), hour)
 
     def shifted(self, hour: int, source: str) -> list[DriftFigures]:
-        """What is told of an hour whose distances are in metres at one airport; nothing of
+        """What is told of an hour whose distances are in kilometres at one airport; nothing of
         that stays."""
         frame = self.events(hour)
-        factor = pl.when(pl.col("origin") == source).then(METRES).otherwise(1.0)
+        factor = pl.when(pl.col("origin") == source).then(KILOMETRES).otherwise(1.0)
         frame = frame.with_columns(distance=pl.col("distance") * factor)
         statistics = copy.deepcopy(self.statistics)
         _take(self, statistics, copy.deepcopy(self._sketches), frame, hour)
@@ -162,7 +162,7 @@ def run() -> list[Row]:
             ours=round(found / max(1, tried), 3),
             baseline=None,
             ratio=None,
-            against="metres for miles at JFK",
+            against="kilometres for miles at JFK",
             detail={"named": found, "tried": tried},
         ),
     ]

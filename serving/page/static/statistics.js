@@ -1,4 +1,4 @@
-// What the values of the chosen topic are like, by source, beside those of the weeks before. Asked for only while the reader looks at it.
+// What the values of the chosen topic are like, by source, beside those that they are compared with. Asked for only while the reader looks at it.
 
 import { ask } from "./api.js";
 import { byId, cards, chose, options, write } from "./dom.js";
@@ -9,7 +9,7 @@ import { fill } from "./table.js";
 const ALL = "";
 const EVERY_MS = 10_000;
 const number = "number";
-const FIELDS = [{ title: "Field" }, { title: "Events", className: number }, { title: "Missing", className: number }, { title: "Mean", className: number }, { title: "5 %", className: number }, { title: "Median", className: number }, { title: "95 %", className: number }, { title: "Values" }, { title: "Now", className: "sparks" }, { title: "Weeks before", className: "sparks" }, { title: "Distance", className: number }];
+const FIELDS = [{ title: "Field" }, { title: "Events", className: number }, { title: "Missing", className: number }, { title: "Mean", className: number }, { title: "5 %", className: number }, { title: "Median", className: number }, { title: "95 %", className: number }, { title: "Values" }, { title: "Now", className: "sparks" }, { title: "Reference", className: "sparks" }, { title: "Distance", className: number }];
 const MOST_BINS = 13;
 const MOST_DRIFTS = 10;
 const POINTS = 59;
@@ -29,7 +29,7 @@ export function showStatistics(status) {
   const shown = topic.statistics.drifts.slice(0, MOST_DRIFTS);
   cards(byId("statistics-drifts"), shown.map((d) => ({
     state: "amber", title: `${d.field} of ${d.source ?? "all sources"}`, word: `${moment(d.hour_ms)} UTC`,
-    lines: [["", `${fixed(d.distance, 2)} from the weeks before, bound ${fixed(d.bound, 2)}; ${count(d.events)} events beside ${count(d.reference_events)}`], ["Most moved:", `${d.moved}: ${percent(d.share, 1)} in place of ${percent(d.usual_share, 1)}`]],
+    lines: [["", `${howFar(d)}; ${count(d.events)} events beside ${count(d.reference_events)}`], ["Most moved:", `${d.moved}: ${percent(d.share, 1)} in place of ${percent(d.usual_share, 1)}`]],
   })));
   fill(byId("statistics"), FIELDS, (found?.fields ?? []).map(row), failure || (found ? "no event of this day is known yet" : "asking"));
 }
@@ -50,13 +50,16 @@ async function refresh(topic, source) {
   chose();
 }
 
+const howFar = (d) => (d.measure === "unseen" ? `${percent(d.distance, 1)} of values unseen, bound ${percent(Math.min(1, d.bound), 1)}` : `${fixed(d.distance, 2)} apart, bound ${fixed(d.bound, 2)}`);
+
 function about(statistics, found) {
+  if (!statistics.reference) return "";  // None are kept, and the answer says so.
   const parts = [];
   if (found) parts.push(`${moment(found.from_ms)} to ${moment(found.to_ms)} UTC, event time`);
-  if (statistics.weeks_missing === null) parts.push("drift is not watched yet: the weeks before are not known");
+  if (statistics.weeks_missing === null) parts.push("drift is not watched yet: what it is compared with is not known");
   else if (statistics.weeks_missing) parts.push(`drift is watched once ${statistics.weeks_missing} more weeks are known`);
   else parts.push(`drift of ${count(statistics.watched)} fields of sources is watched`);
-  parts.push("distance: Jensen–Shannon, 0 to 1");
+  parts.push(`distance: Jensen–Shannon, 0 to 1, from ${statistics.reference}`);
   return parts.join(" · ");
 }
 

@@ -41,7 +41,8 @@ def test_fields_sources_and_what_is_not_known_yet_are_told() -> None:
     (item,) = [line for line in text.splitlines() if line.startswith("item")]
     assert "1: tea 40" in item
     assert "a       " in text
-    assert "Drift is not watched yet: of no hour the weeks before are known." in text
+    unknown = "Drift is not watched yet: nothing is known of the same hours of the weeks before."
+    assert unknown in text
 
 
 def test_of_one_field_its_bins_are_told() -> None:
@@ -54,10 +55,14 @@ def test_of_one_field_its_bins_are_told() -> None:
 
 def test_hours_that_were_unlike_others_are_told() -> None:
     drift = DriftFigures(field="price", source="b", hour_ms=FIRST_HOUR * 3_600_000, distance=0.9)
-    found = msgspec.structs.replace(report(weeks(1), Asked()), drifts=[drift], weeks_missing=0)
+    unseen = msgspec.structs.replace(drift, measure="unseen", bound=0.8)
+    drifts = [drift, unseen]
+    found = msgspec.structs.replace(report(weeks(1), Asked()), drifts=drifts, weeks_missing=0)
     text = said(found)
-    assert "price of b: 0.90 from the weeks before, bound 0.00" in text
+    assert "price of b: 0.90 apart, bound 0.00" in text
+    assert "price of b: 90% of values unseen, bound 80%" in text
     assert "Drift is watched:" in text
+    assert "from the same hours of the weeks before." in text
 
 
 def test_before_anything_came_it_says_so() -> None:

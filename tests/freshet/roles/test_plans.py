@@ -108,3 +108,10 @@ def test_what_is_added_while_intake_runs_is_in_the_rows_and_no_tick_comes_before
             operator.checkpoint()
     with LocalRun(app, tmp_path, MemoryStore(), log=log) as local:
         takes_in(local, 3, [1, 2], 6 * EACH)
+
+
+def test_a_topic_without_statistics_has_none_made() -> None:
+    app = toy_app()
+    (topic, *_) = app.topics
+    assert plans.intake_plan(app, topic).statistics == app.statistics_log
+    assert plans.intake_plan(app, replace(topic, statistics=None)).statistics is None

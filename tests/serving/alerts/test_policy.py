@@ -139,7 +139,22 @@ def drifting(ago_ms: int | None) -> dict[str, Any]:
                 share=0.9,
             )
         ]
-    statistics = StatisticsFigures(drifts=found)
+    statistics = StatisticsFigures(drifts=found, reference="the weeks before")
+    return {"topics": [TopicFigures(name="arrivals", statistics=statistics)]}
+
+
+def unseen() -> dict[str, Any]:
+    """Of a topic with a fixed reference."""
+    found = DriftFigures(
+        field="distance",
+        hour_ms=NOW - HOUR_MS,
+        measure="unseen",
+        distance=0.95,
+        bound=1.1,
+        events=20,
+        reference_events=200,
+    )
+    statistics = StatisticsFigures(drifts=[found], reference="May 2026", is_fixed=True)
     return {"topics": [TopicFigures(name="arrivals", statistics=statistics)]}
 
 
@@ -208,7 +223,8 @@ TABLE: list[tuple[str, Mapping[str, Any], Recent, tuple[str, str, str]]] = [
     ("many late events", late(100, 21), Recent(), ("late_events", "red", "come late")),
     ("late events of few", late(19, 19), Recent(), NONE),
     ("a field as ever", drifting(None), Recent(), NONE),
-    ("a field that is shifted", drifting(HOUR_MS), Recent(), ("drift", "amber", "events are 0.81 (Jensen–Shannon) from 200 of")),
+    ("a field that is shifted", drifting(HOUR_MS), Recent(), ("drift", "amber", "events are 0.81 (Jensen–Shannon) from 200 of the weeks before; 0.70 is")),
+    ("values that never were", unseen(), Recent(), ("drift", "amber", "95% of the values of 20 events are none that 200 of May 2026 had; 100% is the bound")),
     ("a field that was, the day before", drifting(25 * HOUR_MS), Recent(), NONE),
     ("labels, and too few to tell", labels(came=49, since=49), Recent(), NONE),
     ("labels of no question", labels(50, 50), Recent(), ("nothing_learned", "red", "last 50 labels came to nothing: no question is known")),

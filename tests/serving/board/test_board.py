@@ -23,6 +23,7 @@ from freshet.serving.board.board import Board
 from freshet.serving.status import status as s
 from freshet.serving.status.history import History
 from freshet.serving.status.status import ConflictFigures
+from freshet.serving.values import skew
 from freshet.streams.control.switches import Switch, Switches
 from freshet.streams.outages import Outage
 from tests.serving.board.toy_run import HOUR, HOURS, SHOPS, Said, half_a_day
@@ -194,6 +195,18 @@ def test_slices_of_what_was_served_stand_beside_the_baselines(said: Said) -> Non
         ("shop", v, 10, 10) for v in SHOPS
     }
     assert model.baseline.startswith("baseline")
+
+
+def test_skew_is_of_what_was_asked_and_of_what_was_learned(
+    said: Said, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert learned(said).status().models[0].skew == []
+    monkeypatch.setattr(skew, "LEAST", 30)
+    found = learned(said).status().models[0].skew
+    assert [each.feature for each in found]
+    # Six of those that were asked have no label yet.
+    assert {(each.asked, each.learned) for each in found} == {(36, 30)}
+    assert all(0.0 <= each.jensen_shannon < 0.5 for each in found)
 
 
 def test_lineages_tell_their_examples_snapshots_and_slices(said: Said) -> None:

@@ -21,6 +21,7 @@ from freshet.serving.status.status import (
     DriftFigures,
     ModelFigures,
     Promise,
+    SkewFigures,
     SourceFigures,
     Status,
     TopicFigures,
@@ -425,6 +426,26 @@ def test_the_calibration_plot_has_a_dot_for_every_bin_with_labels(page: chromium
             assert max(page.ask(f"{bars}.map((bar) => bar.getBoundingClientRect().height)")) > 5
 
 
+def test_the_features_that_are_farthest_from_what_was_learned_are_shown(
+    page: chromium.Browser,
+) -> None:
+    year = FakeYear(59).advance(300)
+    skew = [
+        SkewFigures(feature=f"f{at}", jensen_shannon=at / 20, asked=1_000, learned=5_000)
+        for at in range(12)
+    ]
+    model = msgspec.structs.replace(year.status().models[0], skew=skew)
+    status = msgspec.structs.replace(year.status(), models=[model])
+    with serving(dashboard.app(lambda: status, year.history)) as url:
+        page.open(url)
+        page.wait(DRAWN)
+        rows = page.ask(
+            "[...document.querySelectorAll('[data-skew] tbody tr')].map((row) => row.innerText)"
+        )
+        assert rows[0].split() == ["f11", "0.55", "0.00", "0.00", "1,000", "5,000"]
+        assert rows[-1] == "the 10 furthest of 12"
+
+
 def test_slices_are_of_the_field_and_of_whom_the_reader_chose(page: chromium.Browser) -> None:
     year = FakeYear(59).advance(3_000)
     with serving(dashboard.app(year.status, year.history)) as url:
@@ -750,7 +771,7 @@ def test_values_of_a_topic_are_shown_beside_the_weeks_before(
         rows = text(page, "#statistics")
         assert "price" in rows
         assert "1.00" in rows  # its distance
-        assert "0.81 from the weeks before, bound 0.70" in text(page, "#statistics-drifts")
+        assert "0.81 apart, bound 0.70" in text(page, "#statistics-drifts")
         wide = page.ask(
             "document.documentElement.scrollWidth - document.documentElement.clientWidth"
         )

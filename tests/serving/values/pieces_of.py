@@ -43,8 +43,8 @@ SALES = Topic(
 class Told:
     """Intake of one partition: what it tells of sales, in the order of the log."""
 
-    def __init__(self, partition: int = 0) -> None:
-        plan = IntakePlan("shop.sales", SALES, EventCodec(SCHEMA), (), (), "dead", None, TO)
+    def __init__(self, partition: int = 0, topic: Topic = SALES) -> None:
+        plan = IntakePlan("shop.sales", topic, EventCodec(SCHEMA), (), (), "dead", None, TO)
         self.task = IntakeTask(plan, partition)
         self._offset = 0
         self._partition = partition

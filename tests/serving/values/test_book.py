@@ -12,6 +12,7 @@ import pyarrow as pa
 import pytest
 from starlette.applications import Starlette
 
+from freshet.schemas.errors import RequestError
 from freshet.schemas.wire import blocks
 from freshet.serving.page.values import routes
 from freshet.serving.values.book import ASIDE, FILE, Book
@@ -177,3 +178,10 @@ def test_nothing_is_known_before_anything_came(log: Any) -> None:
     found = read(log).report("sales", Asked())
     assert found.fields == []
     assert found.sources == []
+
+
+def test_of_a_topic_that_keeps_none_it_is_said_why() -> None:
+    book = Book("shop", [replace(SALES, statistics=None)])
+    assert book.figures("sales").drifts == []
+    with pytest.raises(RequestError, match="statistics=None"):
+        book.report("sales", Asked())

@@ -103,3 +103,17 @@ def test_what_was_kept_goes_on_as_it_was() -> None:
     assert other.kept() == history.kept()
     assert other.bytes_held == history.bytes_held
     assert other.newest_hour == history.newest_hour
+
+
+def test_hours_of_a_reference_are_kept_beyond_the_year_and_go_last() -> None:
+    first = 10_000 * 24
+    history = TopicHistory(reference=(first, first + 24))
+    history.add(first, cells([1.0]))
+    history.add(first + 48, cells([2.0]))
+    history.add(first + 2 * KEPT_FOR, cells([3.0]))
+    assert [period.first for period in history.periods(first, first + 2 * KEPT_FOR)] == [first]
+    bounded = TopicHistory(1, reference=(first, first + 24))
+    for hour in (first, first + 48):
+        bounded.add(hour, cells([1.0]))
+    # There is room for nothing, and what is newest stays all the same.
+    assert [period.first for period in bounded.periods(first, first + 49)] == [first + 48]
