@@ -137,11 +137,11 @@ class RowPlan:
     the last ring (exclusive), and the first and the last sketch; `ring_table` and `columns` are as
     `Rings` has them, `tail_fields` the fields of an event in the tail, `tail_codes` those of which
     it has the codes (`coded`: of which anything has them; `exact`: those that are whole numbers or
-    texts), `states` and `half_lives` as `Steps` has them; `reads` int64 `[features, READ_WORDS]` says of each feature what it is, its word or
-    column, a second column, its tiles and its ring, and tiles and ring of what a ratio is divided
-    by; `read_params` its half-life, prior and weight, or how often the time of a rate goes into its
-    window. `keep_ms` is for how long a row is kept (0: for ever), `keeps` what kernels compare, as
-    `features/keeping.py` has it.
+    texts), `states` and `half_lives` as `Steps` has them; `reads` int64 `[features, READ_WORDS]`
+    says of each feature what it is, its word or column, a second column, its tiles and its ring,
+    and tiles and ring of what a ratio is divided by; `read_params` its half-life, prior and weight,
+    or how often the time of a rate goes into its window. `keep_ms` is for how long a row is kept
+    (0: for ever), `keeps` what kernels compare, as `features/keeping.py` has it.
     """
 
     names: tuple[str, ...]
@@ -175,8 +175,8 @@ class RowPlan:
         max_age_ms: int = 0,
     ) -> RowPlan:
         """`tile_ms` is the width of all tiles (None: each window has tiles of its own), `integers`
-        are the inputs that are declared as whole numbers or texts, `keep_ms` and `max_age_ms` as the view
-        declares them (0: it does not).
+        are the inputs that are declared as whole numbers or texts, `keep_ms` and `max_age_ms` as
+        the view declares them (0: it does not).
 
         Raises `DefinitionError` for a window that is not a whole number of tiles, or of too many.
         """
