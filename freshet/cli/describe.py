@@ -26,6 +26,7 @@ from freshet.schemas.topics.digests import shown
 from freshet.schemas.topics.impute import Impute
 from freshet.schemas.topics.start import EARLIEST, LATEST
 from freshet.schemas.topics.topic import Freshness, Topic
+from freshet.schemas.topics.topic_statistics import Statistics
 
 if TYPE_CHECKING:
     import polars as pl
@@ -99,6 +100,16 @@ def _explode(topic: Topic) -> str:
     return f"{told}, told apart by its place in it, too"
 
 
+def _statistics(declared: Statistics | None) -> str:
+    if declared is None:
+        return "none are kept"
+    told = f"beside {declared.reference_name}"
+    bounds = [f"{field} {bound:g}" for field, bound in declared.bounds.items()]
+    if bounds:
+        told += f"; bounds {', '.join(bounds)}"
+    return told
+
+
 def _topic(topic: Topic) -> Iterable[tuple[str, str]]:
     named = "no id"
     if topic.event_id is not None:
@@ -125,8 +136,8 @@ def _topic(topic: Topic) -> Iterable[tuple[str, str]]:
     for derivation in topic.derivations:
         told = f"{derivation.field.type}: {shown(derivation.fact)}"
         yield f"derive {derivation.field.name}", told
-    if topic.statistics is None:
-        yield "statistics", "none are kept"
+    if topic.statistics != Statistics():
+        yield "statistics", _statistics(topic.statistics)
     if topic.registry is not None:
         yield "registry", f"subject {topic.registry}"
     yield "dedup", _dedup(topic)

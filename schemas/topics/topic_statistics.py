@@ -70,7 +70,9 @@ class Statistics:
         """As it is told of: "unlike …"."""
         if isinstance(self.reference, str):
             return "the same hours of the weeks before"
-        first, last = (str(end).removesuffix("+00:00") for end in self.reference)
+        # Midnights go without saying.
+        ends = [str(end).removesuffix("+00:00") for end in self.reference]
+        first, last = (end.removesuffix("T00:00:00") for end in ends)
         return f"{first} to {last} UTC"
 
 

@@ -226,3 +226,20 @@ def test_where_repeats_may_cross_partitions_is_told_with_the_next_step(
         assert app.by_id_log_of(visits) in text
         assert "records brought together by their ids, to clean logs" in text
     assert line.removeprefix("dedup").strip() == told
+
+
+@pytest.mark.parametrize(
+    ("declared", "told"),
+    [
+        (None, "none are kept"),
+        (
+            fr.Statistics(bounds={"id": 0.5}, reference=("2026-01-05", "2026-02-02")),
+            "beside 2026-01-05 to 2026-02-02 UTC; bounds id 0.5",
+        ),
+    ],
+)
+def test_statistics_that_are_declared_otherwise_are_told(declared: Any, told: str) -> None:
+    fields = [{"name": "id", "type": "string"}, {"name": "at", "type": "long"}]
+    schema = {"type": "record", "name": "visit", "fields": fields}
+    visits = fr.Topic("visits", schema, "id", "at", statistics=declared)
+    assert told in said(App("shop", topics=[visits]), 400)

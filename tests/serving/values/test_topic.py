@@ -236,7 +236,7 @@ def test_a_fixed_span_is_what_all_later_hours_are_compared_with() -> None:
     assert hours == [3, 2]
     figures = statistics.figures()
     assert figures.is_fixed
-    assert figures.reference == f"{span[0]}T00:00:00 to {span[1]}T00:00:00 UTC"
+    assert figures.reference == f"{span[0]} to {span[1]} UTC"
     found = {each.name: each for each in report(statistics, Asked()).fields}
     assert found["price"].compared is not None
     assert found["price"].compared.reference_events == 40
