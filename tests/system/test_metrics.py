@@ -269,7 +269,9 @@ def test_what_labels_say_is_declared_by_the_app(watched: Watched) -> None:
         "answered_by": {"served", "baseline", "prior", "no_change"},
         "reference": {"prior", "no_change"},
         "state": {"learning", "watched"},
-        "feature": {name for m in app.models for name in (*m.vectors.numbers, *m.vectors.categories)},
+        "feature": {
+            name for m in app.models for name in (*m.vectors.numbers, *m.vectors.categories)
+        },
     }
     found: dict[str, set[str]] = {}
     for _, m in watched.everything():
