@@ -27,6 +27,7 @@ def view_figures(
         topics=[own.name for own in view.topics],
         key="|".join(view.keys),
         rows=sum(int(f.get("keys", 0)) for f in told) if told else None,
+        on_disk=sum(int(f.get("keys_on_disk", 0)) for f in told),
         lag_ms=lag_ms,
         behind=behind,
         slo_ms=settings[topic].ms("feature_slo"),

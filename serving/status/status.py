@@ -180,14 +180,15 @@ class TopicFigures(msgspec.Struct, frozen=True, kw_only=True):
 class ViewFigures(msgspec.Struct, frozen=True, kw_only=True):
     """A view: feature lag on the app's clock, its bound, and the role that the rows wait for most:
     they are `behind` by it. `topic` is the one whose promise is the bound, of all its `topics`.
-    `refused` keys have a row that the store does not take, and `refusal` says of one of them
-    why."""
+    `refused` keys have a row that the store does not take, and `refusal` says of one of them why;
+    of all `rows` memory has no room for those `on_disk`."""
 
     name: str
     topic: str = ""
     topics: list[str] = []
     key: str = ""
     rows: int | None = None
+    on_disk: int = 0
     lag_ms: int | None = None
     slo_ms: int | None = None
     behind: str = ""

@@ -86,7 +86,7 @@ export function showViews({ views }, history) {
       v.name, v.topics.join(", "), v.key || "—", count(v.rows), duration(v.max_age_ms), { text: "", spark: { values: history.series[`feature_lag/${v.name}`] ?? [], top: v.slo_ms } },
       { text: duration(v.lag_ms), className: breach(v.lag_ms, v.slo_ms) }, duration(v.slo_ms),
     ];
-    const about = [v.refused && `${count(v.refused)} rows are refused by the store, ${v.refusal}`, v.description, v.owner && `owner: ${v.owner}`].filter(Boolean).join(" · ");
+    const about = [v.on_disk && `memory has no room for ${count(v.on_disk)} of the rows`, v.refused && `${count(v.refused)} rows are refused by the store, ${v.refusal}`, v.description, v.owner && `owner: ${v.owner}`].filter(Boolean).join(" · ");
     const n = v.features.length;
     if (n) row.note = { summary: [`${n} feature${n === 1 ? "" : "s"}`, about].filter(Boolean).join(" · "), text: v.features.join(", ") };
     else if (about) row.note = about;

@@ -1,0 +1,29 @@
+import freshet as fr
+from freshet.schemas.topics.topic import Topic
+from freshet.serving.board.view_figures import view_figures
+
+VISIT = {
+    "type": "record",
+    "name": "visit",
+    "fields": [{"name": "id", "type": "string"}, {"name": "at", "type": "long"}],
+}
+VISITS = Topic("visits", VISIT, event_id="id", event_time="at")
+VIEW = fr.View("by_id", VISITS, key="id", features={"n": fr.count(over="1h")})
+SETTINGS = {"visits": VISITS.freshness}
+
+
+def test_rows_of_all_partitions_are_told_and_those_among_them_that_lie_on_disk() -> None:
+    told = [{"keys": 5, "keys_on_disk": 3, "events": 9}, {"keys": 2, "events": 2}]
+    figures = view_figures(VIEW, told, SETTINGS, 10, "view")
+    assert (figures.rows, figures.on_disk, figures.events) == (7, 3, 11)
+
+
+def test_of_a_view_that_told_nothing_nothing_is_known() -> None:
+    figures = view_figures(VIEW, [], SETTINGS, None, "")
+    assert (figures.rows, figures.on_disk, figures.events) == (None, 0, None)
+
+
+def test_refused_rows_are_counted_and_one_of_them_named() -> None:
+    told = [{"keys": 1}, {"keys": 1, "refused": 2, "refusal": "'k': too large"}]
+    figures = view_figures(VIEW, told, SETTINGS, 10, "view")
+    assert (figures.refused, figures.refusal) == (2, "'k': too large")
