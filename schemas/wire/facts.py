@@ -87,13 +87,28 @@ class SourceFacts(msgspec.Struct, frozen=True):
     rate_per_hour: Amount | None = None
 
 
-class IntakeFacts(msgspec.Struct, frozen=True):
+class LateFacts(msgspec.Struct, frozen=True):
+    source: Text | None
+    judged: Count
+    late: Count
+    late_ms: Moment
+
+
+class RepartitionFacts(msgspec.Struct, frozen=True):
+    """`start` is a partition and the offset at which it was begun."""
+
+    start: tuple[Count, Count] | UnsetType = UNSET
+
+
+class IntakeFacts(RepartitionFacts, frozen=True):
     fates: dict[str, Count] = {}
     fields: dict[str, FieldFacts] = {}
     sources: dict[str, SourceFacts] = {}
     other_sources: SourceFacts | UnsetType = UNSET
     newest_ms: Moment | None = None
     newest_event_ms: Moment | None = None
+    late_sources: list[LateFacts] = []
+    unreadable_schemas: list[Text] = []
 
 
 class LabelFacts(msgspec.Struct, frozen=True):
@@ -126,6 +141,9 @@ class JoinFacts(msgspec.Struct, frozen=True):
 class ViewFacts(msgspec.Struct, frozen=True):
     events: Count = 0
     keys: Count = 0
+    keys_on_disk: Count = 0
+    refused: Count = 0
+    refusal: Text | UnsetType = UNSET
 
 
 class OutageFacts(msgspec.Struct, frozen=True):
@@ -150,6 +168,8 @@ class RequestFacts(msgspec.Struct, frozen=True):
 
 
 class ProcessFacts(msgspec.Struct, frozen=True):
+    """`clock_off_ms` is how far its machine's clock is ahead of the app's, or behind it (< 0)."""
+
     memory_mb: Amount | None = None
     cpu_seconds: Amount | None = None
     started_ms: Moment | UnsetType = UNSET
@@ -159,10 +179,12 @@ class ProcessFacts(msgspec.Struct, frozen=True):
     ended: bool = False
     outages: Annotated[list[OutageFacts], Meta(max_length=MOST_OUTAGES)] = []
     requests: RequestFacts | UnsetType = UNSET
+    clock_off_ms: Annotated[int, Meta(ge=-LATEST_MS, le=LATEST_MS)] = 0
 
 
 OF_TASKS: Mapping[str, type[msgspec.Struct]] = {
     "intake": IntakeFacts,
+    "repartition": RepartitionFacts,
     "join": JoinFacts,
     "view": ViewFacts,
     "train": TrainFacts,
