@@ -11,6 +11,7 @@ import msgspec
 
 from freshet.schemas.durations import EARLIEST_MS, HOUR_MS, LATEST_MS
 from freshet.schemas.errors import RequestError
+from freshet.schemas.events.field import INTEGERS
 from freshet.serving.status.status import DriftFigures
 from freshet.serving.values.history import Sketches, by_cell
 from freshet.serving.values.topic import TopicStatistics
@@ -101,7 +102,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 def report(statistics: TopicStatistics, asked: Asked) -> Report:
     """Raises `RequestError` for a field, a source or a span that the topic does not have."""
     topic = statistics.topic
-    names = [field.name for field in topic.events.fields]
+    types = {field.name: field.type for field in topic.events.fields}
+    names = list(types)
     if asked.field is not None and asked.field not in names:
         raise RequestError(
             f"field {asked.field!r}",
@@ -123,7 +125,7 @@ def report(statistics: TopicStatistics, asked: Asked) -> Report:
         weeks_missing=figures.weeks_missing,
         sources=[SourceReport(name, events) for name, events in sources.items()],
         fields=[
-            _field(name, found[name], reference.get(name, Sketch()))
+            _field(name, types[name], found[name], reference.get(name, Sketch()))
             for name in names
             if name in found
         ],
@@ -191,7 +193,7 @@ def _of_source(
     return {field: merged(sketches, REPORT_BOUND) for field, sketches in fields.items()}
 
 
-def _field(name: str, sketch: Sketch, reference: Sketch) -> FieldReport:
+def _field(name: str, type_: str, sketch: Sketch, reference: Sketch) -> FieldReport:
     kind: Literal["numbers", "texts", "presence"] = "presence"
     if sketch.names is not None:
         kind = "texts"
@@ -207,7 +209,7 @@ def _field(name: str, sketch: Sketch, reference: Sketch) -> FieldReport:
         max=_finite(sketch.highest),
         mean=_mean(sketch),
         deviation=sketch.deviation,
-        quantiles=_quantiles(sketch),
+        quantiles=_quantiles(sketch, type_ in INTEGERS),
         distinct=sketch.distinct,
         top=top(sketch, MOST_VALUES),
         compared=_compared(sketch, reference),
@@ -220,9 +222,17 @@ def _mean(sketch: Sketch) -> float | None:
     return _finite(sketch.mean)
 
 
-def _quantiles(sketch: Sketch) -> dict[str, float]:
-    found = {f"{share:g}": _finite(quantile(sketch, share)) for share in SHARES}
-    return {share: value for share, value in found.items() if value is not None}
+def _quantiles(sketch: Sketch, are_whole: bool) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for share in SHARES:
+        value = _finite(quantile(sketch, share))
+        if value is None:
+            continue
+        # A bucket reaches beyond its numbers: 13 lies in one from 13 to 13.01.
+        if are_whole:
+            value = float(round(value))
+        found[f"{share:g}"] = value
+    return found
 
 
 def _finite(value: float | None) -> float | None:

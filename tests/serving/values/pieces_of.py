@@ -15,37 +15,49 @@ from tests.streams.toy_events import batch_of
 
 TO = "shop.statistics.hours"
 FIRST_HOUR = 10_000 * 24  # a midnight
-SCHEMA = EventSchema.parse(
-    {
-        "type": "record",
-        "name": "sales",
-        "fields": [
-            {"name": "id", "type": "string"},
-            {"name": "at", "type": "long"},
-            {"name": "shop", "type": "string"},
-            {"name": "item", "type": ["null", "string"]},
-            {"name": "price", "type": ["null", "double"]},
-        ],
-    },
-    "sales",
-)
-SALES = Topic(
-    "sales",
-    schema=SCHEMA,
-    event_id="id",
-    event_time="at",
-    source="shop",
-    dedup="1h",
-    freshness=Freshness(lateness="2h"),
-)
+
+
+def schema_of(price: str) -> EventSchema:
+    """Sales whose prices are of this type."""
+    return EventSchema.parse(
+        {
+            "type": "record",
+            "name": "sales",
+            "fields": [
+                {"name": "id", "type": "string"},
+                {"name": "at", "type": "long"},
+                {"name": "shop", "type": "string"},
+                {"name": "item", "type": ["null", "string"]},
+                {"name": "price", "type": ["null", price]},
+            ],
+        },
+        "sales",
+    )
+
+
+def topic_of(schema: EventSchema) -> Topic:
+    return Topic(
+        "sales",
+        schema=schema,
+        event_id="id",
+        event_time="at",
+        source="shop",
+        dedup="1h",
+        freshness=Freshness(lateness="2h"),
+    )
+
+
+SCHEMA = schema_of("double")
+SALES = topic_of(SCHEMA)
 
 
 class Told:
     """Intake of one partition: what it tells of sales, in the order of the log."""
 
     def __init__(self, partition: int = 0, topic: Topic = SALES) -> None:
-        plan = IntakePlan("shop.sales", topic, EventCodec(SCHEMA), (), (), "dead", None, TO)
+        plan = IntakePlan("shop.sales", topic, EventCodec(topic.events), (), (), "dead", None, TO)
         self.task = IntakeTask(plan, partition)
+        self._schema = topic.events
         self._offset = 0
         self._partition = partition
 
@@ -58,7 +70,7 @@ class Told:
         times = [first + i * step for i in range(len(prices))]
         values = [
             encode(
-                SCHEMA,
+                self._schema,
                 [
                     {
                         "id": f"{self._offset + i}",

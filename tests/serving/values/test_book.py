@@ -13,12 +13,13 @@ import pytest
 from starlette.applications import Starlette
 
 from freshet.schemas.errors import RequestError
+from freshet.schemas.topics.topic import Topic
 from freshet.schemas.wire import blocks
 from freshet.serving.page.values import routes
 from freshet.serving.values.book import ASIDE, FILE, Book
 from freshet.serving.values.report import Asked
 from freshet.streams.sqlite.log import SqliteLog
-from tests.serving.values.pieces_of import FIRST_HOUR, SALES, TO, Told
+from tests.serving.values.pieces_of import FIRST_HOUR, SALES, TO, Told, schema_of, topic_of
 
 HOUR_MS = 3_600_000
 
@@ -48,8 +49,8 @@ def two_hours(told: Told) -> list[list[blocks.Block]]:
     ]
 
 
-def read(log: Any, folder: Path | None = None) -> Book:
-    book = Book("shop", [SALES])
+def read(log: Any, folder: Path | None = None, topic: Topic = SALES) -> Book:
+    book = Book("shop", [topic])
     if folder is not None:
         book.restore(folder)
     while book.take(log, TO):
@@ -81,6 +82,16 @@ def test_a_report_says_what_values_are_like(log: Any) -> None:
     assert fields["item"]["distinct"] == 2.0
     assert fields["id"]["kind"] == "presence"
     assert told["weeks_missing"] is None
+
+
+def test_quantiles_of_whole_numbers_are_whole(log: Any) -> None:
+    whole = topic_of(schema_of("long"))
+    told = Told(topic=whole)
+    append(log, told.sell(FIRST_HOUR, "a", [*range(13, 24)]), told.tick(FIRST_HOUR + 1.5))
+    (price,) = ask(read(log, topic=whole), "sales/statistics?field=price").json()["fields"]
+    assert price["quantiles"]["0.01"] == 13.0
+    assert price["quantiles"]["0.5"] == 18.0
+    assert price["quantiles"]["0.99"] == 23.0
 
 
 def test_one_source_field_and_span_can_be_asked_for(log: Any) -> None:
