@@ -1,8 +1,8 @@
 """What does intake cost for a batch of 20 events, where fixed costs rule?
 
 Ours does all of a step: decode, validate, deduplicate, filter, impute, route to every view and
-label, ledger. Beside it stands a plain loop that only decodes (fastavro), validates and
-deduplicates.
+label, ledger, statistics. Beside it stands a plain loop that only decodes (by the auditor's reader,
+value by value), validates and deduplicates.
 """
 
 from __future__ import annotations
