@@ -108,12 +108,7 @@ class RedisClusterStore:
     ) -> int:
         """Tombstones are 16 bytes each, and stay for ten days."""
         check_version(version)
-
-        def erase(first: int, after: int) -> int:
-            rest = [version, scripts.TOMBSTONE_MS]
-            return self._end(view, keys[first:after], scripts.ERASE, rest)
-
-        return written(erase, len(keys), self.resource)
+        return self._end(view, keys, scripts.ERASE, [version, scripts.TOMBSTONE_MS])
 
     def forget(
         self,
@@ -122,11 +117,7 @@ class RedisClusterStore:
         version: bytes,
     ) -> int:
         check_version(version)
-
-        def forget(first: int, after: int) -> int:
-            return self._end(view, keys[first:after], scripts.FORGET, [version])
-
-        return written(forget, len(keys), self.resource)
+        return self._end(view, keys, scripts.FORGET, [version])
 
     def _end(
         self,
@@ -136,6 +127,19 @@ class RedisClusterStore:
         rest: Sequence[bytes],
     ) -> int:
         """Run a script that is told the same of each row."""
+
+        def end(first: int, after: int) -> int:
+            return self._run(view, keys[first:after], script, rest)
+
+        return written(end, len(keys), self.resource)
+
+    def _run(
+        self,
+        view: str,
+        keys: Sequence[bytes],
+        script: scripts.Script,
+        rest: Sequence[bytes],
+    ) -> int:
         calls = []
         for bucket, at in _by_bucket(keys).items():
             names = [_name(bucket, view, keys[i]) for i in at]

@@ -111,13 +111,7 @@ class RedisStore:
     ) -> int:
         """Tombstones are 16 bytes each, and stay for ten days."""
         check_version(version)
-        names = names_of(view, keys)
-
-        def erase(first: int, after: int) -> int:
-            rest = [version, scripts.TOMBSTONE_MS]
-            return sum(self._link.run(scripts.ERASE, about(names[first:after], rest)))
-
-        return written(erase, len(names), self.resource)
+        return self._end(view, keys, scripts.ERASE, [version, scripts.TOMBSTONE_MS])
 
     def forget(
         self,
@@ -126,12 +120,22 @@ class RedisStore:
         version: bytes,
     ) -> int:
         check_version(version)
+        return self._end(view, keys, scripts.FORGET, [version])
+
+    def _end(
+        self,
+        view: str,
+        keys: Sequence[bytes],
+        script: scripts.Script,
+        rest: Sequence[bytes],
+    ) -> int:
+        """Run a script that is told the same of each row."""
         names = names_of(view, keys)
 
-        def forget(first: int, after: int) -> int:
-            return sum(self._link.run(scripts.FORGET, about(names[first:after], [version])))
+        def end(first: int, after: int) -> int:
+            return sum(self._link.run(script, about(names[first:after], rest)))
 
-        return written(forget, len(names), self.resource)
+        return written(end, len(names), self.resource)
 
     def generation(self) -> str:
         """Also raises `StoreError` where the server was told to evict since it was connected."""

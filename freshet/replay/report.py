@@ -88,6 +88,7 @@ def topic_report(app: App, log: Log, checkpoints_url: str, name: str) -> TopicRe
         for p, told in letters.items()
         for (offset, event), why in told.items()
     }
+    events = 0
     agrees = True
     for p in range(topic.partitions):
         recorded = kept_by_run.taken_on(log, checkpoints_url, topic, settled, p)
@@ -95,11 +96,9 @@ def topic_report(app: App, log: Log, checkpoints_url: str, name: str) -> TopicRe
             moved = kept_by_run.moved_records(log, settled, p)
             again = audit.recompute(topic, moved, by_place, recorded)
         else:
-            before = sources.n
             again = audit.recompute(topic, sources.records(p), letters[p], recorded)
-            if topic.explode is not None:
-                # How many events a record is, only its reader knows: here the auditor.
-                sources.n = before + sum(totals(again, names).values())
+        # How many events a record is, only its reader knows: here the auditor.
+        events += sum(totals(again, names).values())
         kept = _kept(app, log, checkpoints_url, name, p)
         agrees = agrees and again == kept
         for fate, n in totals(kept, names).items():
@@ -116,7 +115,7 @@ def topic_report(app: App, log: Log, checkpoints_url: str, name: str) -> TopicRe
         for k in ("dropped", "dead")
     }
     return TopicReport(
-        records=sources.n,
+        records=sources.n if topic.explode is None else events,
         applied=counts["applied"],
         deduplicated=counts["deduplicated"],
         empty=counts.get(EMPTY, 0),

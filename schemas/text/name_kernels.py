@@ -20,6 +20,19 @@ NOBODY = -1  # where a text would begin whose id is free
 AHEAD = 8  # so many texts before one is looked up, each step of that is asked for
 
 
+@nb.njit(inline="always", nogil=True, cache=True, _nrt=False)
+def _is_held(held: Any, places: Any, id_: Any, data: Any, first: Any, size: Any) -> Any:
+    """Whether the text of an id is that of so many bytes from `first` on."""
+    at = places[2 * id_]
+    same = places[2 * id_ + 1] - at == size
+    if same:
+        for i in range(size):
+            if held[at + i] != data[first + i]:
+                same = False
+                break
+    return same
+
+
 @nb.njit(nogil=True, cache=True)
 def intern(
     texts: Any,
@@ -79,14 +92,7 @@ def intern(
                 break
             if hashes[slot] == hashed:
                 k = ids[slot]
-                at = places[2 * k]
-                same = places[2 * k + 1] - at == size
-                if same:
-                    for i in range(size):
-                        if held[at + i] != data[start[row] + i]:
-                            same = False
-                            break
-                if same:
+                if _is_held(held, places, k, data, start[row], size):
                     out[row] = k
                     break
             slot = (slot + u64(1)) & mask
@@ -114,14 +120,7 @@ def find(texts: Any, hashes: Any, ids: Any, held: Any, places: Any, out: Any) ->
         while hashes[slot] != u64(0):
             if hashes[slot] == hashed:
                 k = ids[slot]
-                at = places[2 * k]
-                same = places[2 * k + 1] - at == size
-                if same:
-                    for i in range(size):
-                        if held[at + i] != data[start[row] + i]:
-                            same = False
-                            break
-                if same:
+                if _is_held(held, places, k, data, start[row], size):
                     out[row] = k
                     break
             slot = (slot + u64(1)) & mask

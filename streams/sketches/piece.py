@@ -88,6 +88,7 @@ class TopicSketches:
         kinds = [kind_of(topic, field) for field in self._fields[:MOST_SKETCHED]]
         kinds += [kernels.PRESENCE] * (len(self._fields) - len(kinds))
         self._kinds = kinds
+        self._kind_codes = frozen(np.array(kinds, np.int64))
         self._symbols, self._first_symbols = _symbols(self._fields)
         self._spare = cells.spare_sketch()
         self._cells = cells.empty_cells(len(kinds), kinds.count(kernels.TEXT))
@@ -195,7 +196,7 @@ class TopicSketches:
             frozen(columns.data),
             frozen(columns.words),
             frozen(columns.valid),
-            frozen(np.array(self._kinds, np.int64)),
+            self._kind_codes,
             self._symbols,
             self._first_symbols,
         )
