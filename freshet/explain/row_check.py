@@ -12,9 +12,10 @@ import pyarrow as pa
 
 from freshet.explain.row_events import CleanEvent
 from freshet.features.aggregates import Age, Distribution, Ratio, Window
+from freshet.features.partition.events import More
+from freshet.features.partition.rows import ViewRows
 from freshet.features.rows.finish import finish
-from freshet.features.rows.rows import More, ViewRows
-from freshet.features.views.event_columns import codes, numbers
+from freshet.features.views.event_columns import taken
 from freshet.features.views.view import View
 from freshet.schemas.text.columns import Texts
 
@@ -35,21 +36,19 @@ def agrees(
     # theirs: the batteries hold those to slow references.
     rows = ViewRows(view.plan)
     count = len(events)
-    taken = np.empty((count, len(fields)))
-    exact = np.empty((count, len(fields)), np.int64)
-    for at, field in enumerate(fields):
-        is_exact = at in view.plan.exact
-        # An event of one of several topics lacks what is of the others.
-        column = _column([event.fields.get(field) for event in events], is_exact)
-        taken[:, at] = numbers(column)
-        exact[:, at] = codes(column, is_exact)
+    # An event of one of several topics lacks what is of the others.
+    columns = [
+        _column([event.fields.get(field) for event in events], at in view.plan.exact)
+        for at, field in enumerate(fields)
+    ]
+    values_of, wholes, texts = taken(view.plan, columns, count)
     rows.fold(
         Texts.of(["row"] * count),
         np.array([event.t for event in events]),
-        taken,
+        values_of,
         0,
         np.arange(count),
-        More(exact),
+        More(wholes, texts=texts),
     )
     done = finish(view.plan, rows.hand_over()[1], np.array([as_of_ms]), view.max_age_ms)
     again = dict(zip(view.plan.names, done.values[0].astype(np.float32).tolist()))
