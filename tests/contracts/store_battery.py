@@ -19,8 +19,10 @@ from hypothesis import strategies as st
 
 from freshet.features.aggregates import last
 from freshet.features.packed import Packed
+from freshet.features.partition.events import More
+from freshet.features.partition.rows import ViewRows
 from freshet.features.rows.finish import finish
-from freshet.features.rows.rows import More, RowPlan, ViewRows
+from freshet.features.rows.plan import RowPlan
 from freshet.features.stores.complete_store import CompleteStore
 from freshet.features.stores.contract import RowKeys, Rows, RowsRefused, Store
 from freshet.features.stores.marks import PartitionMark

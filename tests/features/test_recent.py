@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from freshet.features import aggregates as fr
 from freshet.features.rows.finish import finish
-from freshet.features.rows.rows import RowPlan
+from freshet.features.rows.plan import RowPlan
 from freshet.schemas.errors import DefinitionError
 from tests.features.rows.test_sketch_kernels import (
     WHOLE,

@@ -14,7 +14,7 @@ import pytest
 
 from freshet.app import App
 from freshet.features.packed import Packed
-from freshet.features.rows.rows import ViewRows
+from freshet.features.partition.rows import ViewRows
 from freshet.features.stores.contract import RowKeys, Rows, Store
 from freshet.features.stores.late_store import LateStore
 from freshet.learners.catalog import predictor
