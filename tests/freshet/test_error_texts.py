@@ -25,7 +25,7 @@ from freshet.app import App, load
 from freshet.cli.init import init, init_from
 from freshet.cli.schema import sample_files
 from freshet.learners.snapshots.signing import create_key
-from freshet.processes.live import run_one
+from freshet.processes.one import run_one
 from freshet.processes.runtime import Runtime
 from freshet.roles import preflight
 from freshet.roles.process import run_role
