@@ -134,7 +134,10 @@ class ServedQuality:
 
     def _reckon_skew(self, now: float) -> None:
         taken = self.asked + self.labelled
-        if taken == self._skewed or now - self._skewed_at < SKEW_SECONDS:
+        # What tells nothing yet is no turn: the first figures do not wait for the next one.
+        if taken == self._skewed or not self._skew.is_known:
+            return
+        if now - self._skewed_at < SKEW_SECONDS:
             return
         self._skewed = taken
         self._skewed_at = now

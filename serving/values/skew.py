@@ -42,9 +42,14 @@ class Skew:
         self._asked = _newest(self._asked, asked, ASKED)
         self._learned = _newest(self._learned, learned, LEARNED)
 
+    @property
+    def is_known(self) -> bool:
+        """Whether there are enough vectors of both to tell anything."""
+        return min(_count(self._asked), _count(self._learned)) >= LEAST
+
     def figures(self) -> list[SkewFigures]:
         """By feature, categories first; none before enough of both are known."""
-        if _count(self._asked) < LEAST or _count(self._learned) < LEAST:
+        if not self.is_known:
             return []
         return list(self._compared(_joined(self._asked, ASKED), _joined(self._learned, LEARNED)))
 
