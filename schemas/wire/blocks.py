@@ -7,7 +7,8 @@ batch.
     16  4   partition of the origin (int32)
     20  4   how many partitions the origin had at the tick (int32)
     24  4   length of the origin's name (int32)
-    28  …   origin (UTF-8), zeros up to a multiple of 8, then Arrow IPC bytes (none: a tick alone)
+    28  …   origin (UTF-8), zeros up to a multiple of 8, then Arrow IPC bytes (none: a tick alone);
+            or a zstd frame of those, which begins otherwise than any of them
 
 All rows of a block have one origin (a source topic, or a scorer instance) and say their place in it
 in the columns `_offset` (int64) and `_index` (int32), rising in (offset, index). A tick says that
@@ -47,6 +48,8 @@ ERASED = "_erased"
 SOURCE_PARTITION = "_source_partition"
 SOURCE_OFFSET = "_source_offset"
 _HEAD = struct.Struct("<4siqiii")
+_ZSTD = b"\x28\xb5\x2f\xfd"  # RFC 8878; Arrow's bytes begin with FF FF FF FF
+_zstd = pa.Codec("zstd")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +68,9 @@ class Block:
     partitions: int = 1
 
 
-def encode(block: Block) -> bytes:
+def encode(block: Block, compressed: bool = False) -> bytes:
+    """As a record's bytes; `compressed` where it is kept long and read once: of a few short rows
+    Arrow's own description is most."""
     name = block.origin.encode()
     head = _HEAD.pack(MAGIC, block.kind, block.tick, block.partition, block.partitions, len(name))
     head += name
@@ -75,10 +80,13 @@ def encode(block: Block) -> bytes:
         return head
     # Not one of Arrow's own: what stands in that is copied once more to be bytes.
     sink = io.BytesIO()
-    sink.write(head)
+    if not compressed:
+        sink.write(head)
     with pa.ipc.new_stream(sink, block.rows.schema) as stream:
         stream.write_batch(block.rows)
-    return sink.getvalue()
+    if not compressed:
+        return sink.getvalue()
+    return head + bytes(_zstd.compress(sink.getvalue(), asbytes=True))
 
 
 def encode_parts(block: Block, most_bytes: int = BLOCK_BYTES) -> list[bytes]:
@@ -117,9 +125,16 @@ def decode(value: memoryview | bytes) -> Block:
         origin = bytes(value[_HEAD.size : at]).decode()
         rows = None
         if len(value) > body:
-            rows = pa.ipc.open_stream(pa.py_buffer(value[body:])).read_next_batch()
+            rows = pa.ipc.open_stream(_opened(value[body:])).read_next_batch()
     except (ValueError, OSError, StopIteration) as error:  # pyarrow's own errors are ValueErrors
         raise SchemaError(
             "block", f"{len(value)} bytes are not a whole one ({error})", "Was it cut off?"
         ) from error
     return Block(kind, origin, partition, rows, tick, partitions)
+
+
+def _opened(body: memoryview | bytes) -> pa.Buffer | pa.NativeFile:
+    found = pa.py_buffer(body)
+    if bytes(body[: len(_ZSTD)]) == _ZSTD:
+        return pa.CompressedInputStream(pa.BufferReader(found), "zstd")
+    return found
