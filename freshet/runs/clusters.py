@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from freshet.app import App
-from freshet.schemas.errors import DefinitionError
+from freshet.schemas.errors import DefinitionError, LogError
 from freshet.streams.catalog import open_log
 from freshet.streams.log.contract import (
     Bounds,
@@ -97,6 +97,17 @@ class RoutedLog:
 
     def since(self, topic: str, time_ms: int) -> Mapping[int, int]:
         return self._of(topic).since(topic, time_ms)
+
+    def delete_before(self, topic: str, offsets: Mapping[int, int]) -> None:
+        """Raises `LogError` for a topic of another cluster: what others wrote is theirs."""
+        if topic in self._others:
+            raise LogError(
+                f"topic {topic}",
+                "is of another cluster, and freshet deletes nothing there",
+                "Set its retention there.",
+                topic=topic,
+            )
+        self._own.delete_before(topic, offsets)
 
     def close(self) -> None:
         for log in self._others.values():

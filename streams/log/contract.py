@@ -238,4 +238,14 @@ class Log(Protocol):
         one after the last where there is none. Raises `LogError` if there is no such topic."""
         ...
 
+    def delete_before(self, topic: str, offsets: Mapping[int, int]) -> None:
+        """Forget the records before `offsets`, by partition, for good. Each becomes the first that
+        is retained there (one that lies before that already changes nothing); where a partition
+        ends never changes, also where nothing is left of it.
+
+        A reader that stands before it raises `OutOfRange`, once it has handed out what it holds.
+        Raises `OutOfRange`, and forgets nothing, if the log ends before one of `offsets`;
+        `LogError` if there is no such topic or partition."""
+        ...
+
     def close(self) -> None: ...

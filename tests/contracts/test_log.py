@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import sqlite3
 import uuid
 from pathlib import Path
 
@@ -36,15 +35,6 @@ class SqliteRig:
             os.unlink(file)
         self.open().ensure(topic, partitions)
 
-    def trim(self, topic: str, partition: int, first: int) -> None:
-        db = sqlite3.connect(path_of(self.directory, topic))
-        with db:
-            base = partition << 40
-            db.execute(
-                "DELETE FROM records WHERE position >= ? AND position < ?", (base, base + first)
-            )
-        db.close()
-
 
 class KafkaRig:
     """`fast` chooses the reader's client."""
@@ -68,18 +58,6 @@ class KafkaRig:
         log.admin.client.delete_topics([topic])[topic].result()
         assert "does not exist" in raised(lambda: log.bounds(topic)).cause
         log.ensure(topic, partitions)
-
-    def trim(self, topic: str, partition: int, first: int) -> None:
-        from confluent_kafka import TopicPartition
-
-        from freshet.streams.kafka.log import KafkaLog
-
-        log = KafkaLog(self.address)
-        for future in log.admin.client.delete_records(
-            [TopicPartition(topic, partition, first)]
-        ).values():
-            future.result()
-        log.close()
 
 
 def test_every_log_in_the_catalog_is_held_to_the_battery() -> None:
