@@ -35,8 +35,9 @@ class Archive(Protocol):
         without overlaps; `[]` where there is nothing."""
         ...
 
-    def read(self, part: TopicPartition, piece: Piece, headers: Sequence[str]) -> Batch:
-        """All records of a piece, as the log itself gave them, with the headers of these names.
+    def read(self, part: TopicPartition, piece: Piece) -> Batch:
+        """All records of a piece, as a reader of the log gives them whole: with all keys and all
+        headers, where the log keeps any.
 
         Raises:
             PieceGone: it was made part of another one.

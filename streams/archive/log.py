@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 from freshet.schemas.errors import LogError
 from freshet.streams.archive.contract import Archive, Piece, PieceGone
-from freshet.streams.archive.reader import ArchivedReader
+from freshet.streams.archive.reader import ArchivedReader, Wanted
 from freshet.streams.log.contract import (
     Batch,
     Bounds,
@@ -62,10 +62,12 @@ class ArchivedLog:
         on_revoke: OnGone | None = None,
         on_lost: OnGone | None = None,
         headers: Headers | None = None,
+        whole: Collection[str] = (),
     ) -> Reader:
         if not any(map(self._archive.holds, topics)):
-            return self.live.reader(topics, group, on_assign, on_revoke, on_lost, headers)
-        return ArchivedReader(self, topics, group, (on_assign, on_revoke, on_lost), headers or {})
+            return self.live.reader(topics, group, on_assign, on_revoke, on_lost, headers, whole)
+        wanted = Wanted(headers or {}, whole)
+        return ArchivedReader(self, topics, group, (on_assign, on_revoke, on_lost), wanted)
 
     def writer(self) -> Writer:
         return self.live.writer()
@@ -109,9 +111,7 @@ class ArchivedLog:
 
     # ----------------------------------------------------------------------------- for its readers
 
-    def read(
-        self, part: TopicPartition, identity: str, offset: int, headers: Sequence[str] = ()
-    ) -> tuple[Batch, int] | None:
+    def read(self, part: TopicPartition, identity: str, offset: int) -> tuple[Batch, int] | None:
         """The records of the archive's piece that holds a position, and where that piece ends; None
         if there is none.
 
@@ -124,7 +124,7 @@ class ArchivedLog:
             if piece is None:
                 return None
             try:
-                return self._archive.read(part, piece, headers), piece.after
+                return self._archive.read(part, piece), piece.after
             except PieceGone as error:
                 # What is part of another one is named by that; what is not was lost.
                 if piece == gone:

@@ -4,11 +4,13 @@ below the live log, then from that."""
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from freshet.schemas.sizes import READ_BYTES
 from freshet.schemas.text.columns import Texts
@@ -27,6 +29,44 @@ if TYPE_CHECKING:
 
 # How long the live log is waited for at most before what was assigned meanwhile is looked at.
 SLICE_SECONDS = 0.5
+
+
+class Wanted(NamedTuple):
+    """What batches are to carry beside values, by topic; see `Log.reader`."""
+
+    headers: Headers
+    whole: Collection[str]
+
+    def of(self, batch: Batch) -> Batch:
+        """A batch that carries all which its records came with, with what is wanted alone."""
+        names = self.headers.get(batch.topic, ())
+        headers = tuple(newest_of(batch, name.encode()) for name in names)
+        if batch.topic in self.whole:
+            return replace(batch, headers=headers)
+        keys = batch.keys
+        if keys is not None:
+            nulls = batch.nulls
+            assert nulls is not None
+            # Of records without a value alone.
+            keys = replace(keys, valid=keys.valid & nulls)
+        return replace(batch, headers=headers, keys=keys, all_headers=None)
+
+
+def newest_of(batch: Batch, name: bytes) -> Texts:
+    """Of each record the last of its headers of this name."""
+    count = len(batch)
+    if batch.all_headers is None:
+        return Texts.missing(count)
+    found = batch.all_headers
+    lengths = pc.fill_null(pc.list_value_length(found), 0).to_numpy()
+    whose = np.repeat(np.arange(count), lengths)
+    flat = found.flatten()
+    is_named = pc.equal(flat.field("name"), name).to_numpy(zero_copy_only=False)
+    at = np.full(count, -1, np.int64)
+    # Of several, what is written last stays.
+    at[whose[is_named]] = np.flatnonzero(is_named)
+    chosen = pa.array(at, mask=at < 0)
+    return Texts.from_arrow(flat.field("value").take(chosen))
 
 
 @dataclass
@@ -49,13 +89,13 @@ class ArchivedReader:
         topics: Sequence[str],
         group: str | None,
         callbacks: tuple[OnAssign | None, OnGone | None, OnGone | None],
-        headers: Headers,
+        wanted: Wanted,
     ) -> None:
         self._log = log
         self._topics = topics
         self._group = group
         self._on_assign, self._on_revoke, self._on_lost = callbacks
-        self._headers = headers
+        self._wanted_of_records = wanted
         self._below: dict[TopicPartition, _Below] = {}
         self._identities: dict[TopicPartition, str] = {}
         # What is assigned, and the offset after what was handed out.
@@ -69,7 +109,13 @@ class ArchivedReader:
 
     def _open(self) -> Reader:
         return self._log.live.reader(
-            self._topics, self._group, self._assign, self._revoke, self._lose, self._headers
+            self._topics,
+            self._group,
+            self._assign,
+            self._revoke,
+            self._lose,
+            self._wanted_of_records.headers,
+            self._wanted_of_records.whole,
         )
 
     def poll(self, max_records: int, max_wait: float) -> list[Batch]:
@@ -124,12 +170,12 @@ class ArchivedReader:
     def _read_on(self, part: TopicPartition, below: _Below) -> None:
         """Read the piece that comes next."""
         topic, partition = part
-        headers = self._headers.get(topic, ())
-        held = self._log.read(part, self._identities[part], below.next, headers)
+        held = self._log.read(part, self._identities[part], below.next)
         if held is None:
             first, after = self._log.live.bounds(topic).spans[partition]
             raise outside(topic, partition, below.next, first, after)
         batch, end = held
+        batch = self._wanted_of_records.of(batch)
         batch = batch.rows(int(np.searchsorted(batch.offsets, below.next)), len(batch))
         if len(batch):
             below.left = batch
@@ -175,7 +221,8 @@ class ArchivedReader:
         below.left = rest if len(rest) else None
         below.next = int(rest.offsets[0]) if len(rest) else below.after
         self._next[part] = below.next
-        return _compact(batch.rows(0, count))
+        is_whole = batch.topic in self._wanted_of_records.whole
+        return _compact(batch.rows(0, count), is_whole)
 
     # ----------------------------------------------------------------------------- the live log
 
@@ -309,14 +356,14 @@ class ArchivedReader:
         self._live.close()
 
 
-def _compact(batch: Batch) -> Batch:
+def _compact(batch: Batch, is_whole: bool) -> Batch:
     """The same records with no other bytes beside theirs, and bytes that may be written; without
-    what none of them has."""
+    what none of them has, unless all is to be there."""
     first = int(batch.start[0])
     last = int(batch.end[-1])
     nulls = batch.nulls
     keys = batch.keys
-    if nulls is not None and not nulls.any():
+    if nulls is not None and not nulls.any() and not is_whole:
         nulls = None
         keys = None
     return replace(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,6 @@ import numpy as np
 from freshet.streams.archive.contract import PieceGone
 from freshet.streams.archive.log import ArchivedLog
 from freshet.streams.log.contract import Batch, Log, TopicPartition, joined
-from freshet.streams.log.spans import PartitionSpans
 
 
 @dataclass(frozen=True)
@@ -24,11 +23,11 @@ class ToyPiece:
 
 @dataclass
 class ToyArchive:
-    """Copies what it is told to; `headers` are the names of those that it keeps."""
+    """Copies what it is told to."""
 
-    headers: Sequence[str] = ()
     batches: dict[int, Batch | None] = field(default_factory=dict)
     listed: dict[tuple[TopicPartition, str], list[ToyPiece]] = field(default_factory=dict)
+    number: int = 0
     reads: int = 0
 
     def holds(self, topic: str) -> bool:
@@ -37,7 +36,7 @@ class ToyArchive:
     def pieces(self, part: TopicPartition, identity: str) -> Sequence[ToyPiece]:
         return list(self.listed.get((part, identity), ()))
 
-    def read(self, part: TopicPartition, piece: Any, headers: Sequence[str]) -> Batch:
+    def read(self, part: TopicPartition, piece: Any) -> Batch:
         self.reads += 1
         if piece.number not in self.batches:
             raise PieceGone
@@ -45,8 +44,7 @@ class ToyArchive:
         if batch is None:
             nothing = np.zeros(0, np.int64)
             return Batch(*part, np.zeros(0, np.uint8), *[nothing] * 4)
-        at = [self.headers.index(name) for name in headers]
-        return replace(batch, headers=tuple(batch.headers[i] for i in at))
+        return batch
 
     def reached(self, part: TopicPartition, identity: str) -> int:
         listed = self.listed.get((part, identity))
@@ -56,16 +54,29 @@ class ToyArchive:
         """What comes next, up to `until`, as a piece of its own."""
         identity = log.bounds(part[0]).identity
         first = self.reached(part, identity)
-        with PartitionSpans(log, *part, headers=self.headers) as spans:
-            first = max(first, spans.first)
-            read = [batch for batch in spans.read(first, until) if len(batch)]
+        topic, partition = part
+        reader = log.reader([topic], None, whole=[topic])
+        found = log.bounds(topic).spans
+        reader.pause([(topic, other) for other in found if other != partition])
+        first = max(first, found[partition][0])
+        read: list[Batch] = []
+        if first < until:
+            reader.seek(topic, partition, first)
+        while first < until and reader.position(topic, partition) < until:
+            read += reader.poll(10_000, 1.0)
+        reader.close()
+        if read:
+            read[-1] = read[-1].rows(0, int(np.searchsorted(read[-1].offsets, until)))
+        read = [batch for batch in read if len(batch)]
         if first < until:
             (batch,) = joined(read) or (None,)
-            self._add((part, identity), ToyPiece(first, until, len(self.batches)), batch)
+            piece = self._written(first, until, batch)
+            self.listed.setdefault((part, identity), []).append(piece)
 
-    def _add(self, key: Any, piece: ToyPiece, batch: Batch | None) -> None:
-        self.batches[piece.number] = batch
-        self.listed.setdefault(key, []).append(piece)
+    def _written(self, first: int, after: int, batch: Batch | None) -> ToyPiece:
+        self.number += 1
+        self.batches[self.number] = batch
+        return ToyPiece(first, after, self.number)
 
     def join(self, part: TopicPartition, identity: str, first: int, after: int) -> None:
         """Make one of the pieces from one place in their list to another; they are gone then."""
@@ -74,9 +85,8 @@ class ToyArchive:
         if len(chosen) < 2:
             return
         batches = [batch for piece in chosen if (batch := self.batches[piece.number]) is not None]
-        number = max(self.batches) + 1
-        (self.batches[number],) = joined(batches) or (None,)
-        pieces[first:after] = [ToyPiece(chosen[0].first, chosen[-1].after, number)]
+        (batch,) = joined(batches) or (None,)
+        pieces[first:after] = [self._written(chosen[0].first, chosen[-1].after, batch)]
         for piece in chosen:
             del self.batches[piece.number]
 
