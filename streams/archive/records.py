@@ -1,10 +1,10 @@
 """Records as they came, as columns of an archived file, and back.
 
-    offset     int64, where it stood in its partition
-    time       timestamp(ms, UTC), when it was appended
-    key        binary, null where it had none (and where the log keeps none)
-    value      binary, null where it had none
-    headers    list of structs of `name` and `value`, both binary; null where the log keeps none
+offset     int64, where it stood in its partition
+time       timestamp(ms, UTC), when it was appended
+key        binary, null where it had none (and where the log keeps none)
+value      binary, null where it had none
+headers    list of structs of `name` and `value`, both binary; null where the log keeps none
 """
 
 from __future__ import annotations
