@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from freshet.schemas.errors import LogError
-from freshet.streams.archive.contract import Archive, Piece, PieceGone
 from freshet.streams.archive.reader import ArchivedReader, Wanted
 from freshet.streams.log.contract import (
     Batch,
@@ -24,6 +23,43 @@ from freshet.streams.log.contract import (
 # How soon an archive that does not reach up to the live log is looked at again: of what others
 # delete by themselves, some may be copied only later.
 LOOK_SECONDS = 5.0
+
+
+class Piece(Protocol):
+    """Positions `first` to `after` (exclusive) of a partition, gaps included."""
+
+    @property
+    def first(self) -> int: ...
+
+    @property
+    def after(self) -> int: ...
+
+
+class PieceGone(Exception):
+    """A piece is no longer there: its records are in another one, which a new look finds."""
+
+
+class Archive(Protocol):
+    """The records of partitions that were copied out of a log."""
+
+    def holds(self, topic: str) -> bool:
+        """Whether records of the topic are copied at all."""
+        ...
+
+    def pieces(self, part: TopicPartition, identity: str) -> Sequence[Piece]:
+        """What it has of a partition of the log of this identity, as of now, by position and
+        without overlaps; `[]` where there is nothing."""
+        ...
+
+    def read(self, part: TopicPartition, piece: Piece) -> Batch:
+        """All records of a piece, as a reader of the log gives them whole: with all keys and all
+        headers, where the log keeps any.
+
+        Raises:
+            PieceGone: it was made part of another one.
+            LogError: it is not as it was written, or cannot be reached.
+        """
+        ...
 
 
 class _Seen(NamedTuple):

@@ -7,13 +7,11 @@ from collections.abc import Mapping, Sequence
 from typing import cast
 
 import fsspec
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from freshet.schemas.errors import LogError
-from freshet.streams.archive import block_rows, records
-from freshet.streams.archive.contract import Piece, PieceGone
+from freshet.streams.archive.archived import batch_of
 from freshet.streams.archive.layout import ArchivedFile, Place, digest_of, task_of
+from freshet.streams.archive.log import Piece, PieceGone
 from freshet.streams.archive.manifest import named_files
 from freshet.streams.log.contract import Batch, TopicPartition
 from freshet.streams.operators.checkpoints import positions
@@ -52,10 +50,7 @@ class StoredArchive:
                 topic=topic,
                 partition=partition,
             )
-        table = pq.read_table(pa.BufferReader(data))
-        if block_rows.BLOCKS in (table.schema.metadata or {}):
-            return block_rows.batch_of(table, *part)
-        return records.batch_of(table, *part)
+        return batch_of(data, *part)
 
     def verify(self, part: TopicPartition, piece: Piece) -> bool:
         """Whether a piece's bytes, read back from where they lie, are those that it is named by."""

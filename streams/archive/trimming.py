@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from freshet.schemas.errors import LogError
-from freshet.streams.archive.contract import Archive, Piece, PieceGone
+from freshet.streams.archive.log import Archive, Piece, PieceGone
 from freshet.streams.log.contract import Log, TopicPartition
 from freshet.streams.operators import checkpoints
 

@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from freshet.streams.archive.contract import PieceGone
-from freshet.streams.archive.log import ArchivedLog
+from freshet.streams.archive.log import ArchivedLog, PieceGone
 from freshet.streams.log.contract import Batch, Log, TopicPartition, joined
 
 
