@@ -11,7 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from freshet import own_modules, shadows
+from freshet import own_modules, retention, shadows
 from freshet.features.views import erasing
 from freshet.features.views.view import View
 from freshet.learners.model import Model
@@ -134,6 +134,7 @@ class App:
                     true_or_false=True,
                 )
             self._check_derived(topic)
+        retention.check(self)
 
     def topic(self, name: str) -> Topic:
         """The topic of that name; raises `StopIteration` for an unknown one."""

@@ -75,6 +75,15 @@ def _log(app: App, name: str, partitions: int) -> str:
     return _partitions(partitions)
 
 
+def _keep(topic: Topic) -> str:
+    """For how long records stay in its log."""
+    if topic.keep is None:
+        return "for ever"
+    if topic.log is not None:
+        return "as its Kafka says: from a log of others nothing is deleted"
+    return f"{topic.keep} in its log and those made of it; what is older, in the archive"
+
+
 def _dedup(topic: Topic) -> str:
     """For how long repeats are known, and which are not."""
     if topic.event_id is None:
@@ -141,6 +150,7 @@ def _topic(topic: Topic) -> Iterable[tuple[str, str]]:
     if topic.registry is not None:
         yield "registry", f"subject {topic.registry}"
     yield "dedup", _dedup(topic)
+    yield "keep", _keep(topic)
     yield (
         "freshness",
         ", ".join(

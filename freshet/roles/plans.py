@@ -9,6 +9,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from freshet import retention
 from freshet.app import App
 from freshet.features.reading.vectors import VectorPlan
 from freshet.features.views.view import View
@@ -28,6 +29,7 @@ from freshet.schemas.events.decode import EventCodec
 from freshet.schemas.events.masks import Masked
 from freshet.schemas.events.schema import EventSchema
 from freshet.schemas.topics.topic import FieldRef, Freshness, Topic
+from freshet.streams.archive.trimming import Rule
 from freshet.streams.disk import until_there_is_room
 from freshet.streams.intake.starts import settle
 from freshet.streams.intake.task import (
@@ -335,6 +337,36 @@ def task_inputs(app: App) -> Mapping[str, TopicPartition]:
             f"train:{m.name}.{m.lineage(x)}:0": (app.examples_log_of(m), 0) for x in m.learners
         }
     return found
+
+
+def shortened(app: App, log: Log) -> list[Rule]:
+    """Which logs are shortened once they are archived, and what is asked of each before. Of those
+    that others write nothing is deleted."""
+    theirs = {topic.log for topic in of_others(app, log)}
+    theirs |= {topic.log for topic in app.topics if topic.cluster is not None}
+    inputs = task_inputs(app)
+    # A learner that cannot be saved begins at the first example, in the archive, each time.
+    unsaved = {
+        f"train:{m.name}.{m.lineage(x)}:0"
+        for m in app.models
+        for x in m.learners
+        if not getattr(x, "servable", True)
+    }
+    rules = []
+    for name, keep_ms in retention.kept_ms(app).items():
+        if name in theirs:
+            continue
+        tasks = {
+            task.rpartition(":")[0]
+            for task, (read, _) in inputs.items()
+            if read == name and task not in unsaved
+        }
+        rules.append(Rule(name, keep_ms, partial(_kept_of_partition, app, sorted(tasks))))
+    return rules
+
+
+def _kept_of_partition(app: App, tasks: Sequence[str], partition: int) -> list[str]:
+    return [kept_as(app, f"{task}:{partition}") for task in tasks]
 
 
 def kept_as(app: App, task: str) -> str:

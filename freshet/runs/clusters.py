@@ -7,10 +7,10 @@ has consumers of its own, and is away by itself.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from freshet.app import App
-from freshet.schemas.errors import DefinitionError
+from freshet.schemas.errors import DefinitionError, LogError
 from freshet.streams.catalog import open_log
 from freshet.streams.log.contract import (
     Bounds,
@@ -85,9 +85,10 @@ class RoutedLog:
         on_revoke: OnGone | None = None,
         on_lost: OnGone | None = None,
         headers: Headers | None = None,
+        whole: Collection[str] = (),
     ) -> Reader:
         (log,) = {id(found): found for found in map(self._of, topics)}.values()
-        return log.reader(topics, group, on_assign, on_revoke, on_lost, headers)
+        return log.reader(topics, group, on_assign, on_revoke, on_lost, headers, whole)
 
     def writer(self) -> Writer:
         return self._own.writer()
@@ -97,6 +98,17 @@ class RoutedLog:
 
     def since(self, topic: str, time_ms: int) -> Mapping[int, int]:
         return self._of(topic).since(topic, time_ms)
+
+    def delete_before(self, topic: str, offsets: Mapping[int, int]) -> None:
+        """Raises `LogError` for a topic of another cluster: what others wrote is theirs."""
+        if topic in self._others:
+            raise LogError(
+                f"topic {topic}",
+                "is of another cluster, and freshet deletes nothing there",
+                "Set its retention there.",
+                topic=topic,
+            )
+        self._own.delete_before(topic, offsets)
 
     def close(self) -> None:
         for log in self._others.values():

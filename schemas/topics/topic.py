@@ -327,6 +327,11 @@ class Topic:
             is one event.
         statistics: What the values of its fields are compared with, and when it is told of. None:
             nothing is kept of them.
+        keep: For how long records stay in the topic's log, a duration of the app's clock, and in
+            the logs that are made of it; what is older is read from the archive alone, where it
+            lies before it is deleted. No shorter than what still needs the records: `lateness`,
+            twice `dedup`, the windows of its views, twice `label_wait` of its models. From a log
+            that others write nothing is deleted. None: for ever.
 
     Raises:
         DefinitionError: a name, field, duration, impute or partition count is wrong. The text
@@ -381,6 +386,7 @@ class Topic:
     dedup_by: str = "partition"
     explode: str | None = None
     statistics: Statistics | None = field(default_factory=Statistics)
+    keep: str | None = None
 
     def __post_init__(self) -> None:
         check_name("topic", self.name)
@@ -424,6 +430,8 @@ class Topic:
         _ = self.exploding  # what is wrong with it is told before its fields are asked for
         self._check_statistics(where)
         milliseconds(self.dedup, "dedup")
+        check_kind(where, "keep", self.keep, (str, NoneType), 'Write a duration, such as "7d".')
+        _ = self.keep_ms  # what is wrong with it is told when it is declared
         if not 1 <= self.partitions <= 4096:
             raise DefinitionError(
                 f"topic {self.name}", f"partitions={self.partitions}", "Use 1 to 4096."
@@ -491,6 +499,13 @@ class Topic:
                 f"explode={self.explode!r} one record has events of several ids",
                 "Leave one of the two out: repeats within a partition are found without dedup_by.",
             )
+
+    @property
+    def keep_ms(self) -> int | None:
+        """`keep` in milliseconds."""
+        if self.keep is None:
+            return None
+        return milliseconds(self.keep, "keep")
 
     @property
     def by_id(self) -> bool:

@@ -97,6 +97,19 @@ class KafkaAdmin:
             out[part.partition] = offset
         return out
 
+    def delete_before(self, topic: str, offsets: Mapping[int, int]) -> None:
+        """Kafka's DeleteRecords: what comes first is then `offsets`, by partition."""
+        parts = []
+        for partition, offset in offsets.items():
+            parts.append(TopicPartition(topic, partition, offset))
+        first = dict(self.client.delete_records(parts))
+
+        def ask(part: TopicPartition) -> Any:
+            return first.pop(part, None) or self.client.delete_records([part])[part]
+
+        for part in parts:
+            self._call(partial(ask, part), topic)
+
     def _offsets(
         self, parts: Sequence[TopicPartition], spec: OffsetSpec
     ) -> dict[TopicPartition, int]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
 from confluent_kafka import KafkaError
 
-from freshet.streams.log.contract import Batch, TopicPartition
+from freshet.streams.log.contract import Batch, Headers, TopicPartition
 
 
 class Fault(NamedTuple):
@@ -18,6 +19,13 @@ class Fault(NamedTuple):
     topic: str | None
     partition: int
     offset: int
+
+
+class Wanted(NamedTuple):
+    """What batches are to carry beside values, by topic; see `Log.reader`."""
+
+    headers: Headers = MappingProxyType({})
+    whole: Collection[str] = frozenset()
 
 
 Assigned = Callable[[list[TopicPartition]], Mapping[TopicPartition, int]]

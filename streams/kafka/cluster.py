@@ -20,7 +20,7 @@ from freshet.schemas.sizes import RECORD_BYTES
 from freshet.streams.kafka.admin import REACH_SECONDS, KafkaAdmin
 from freshet.streams.kafka.health import Health
 from freshet.streams.log.contract import Bounds
-from freshet.streams.log.errors import NoSuchTopic, frozen
+from freshet.streams.log.errors import NoSuchTopic, frozen, no_partition, outside
 from freshet.streams.outages import Outages
 
 _TOPIC_CONFIG = {
@@ -156,6 +156,20 @@ class KafkaCluster:
 
     def since(self, topic: str, time_ms: int) -> dict[int, int]:
         return self.admin.since(topic, time_ms)
+
+    def delete_before(self, topic: str, offsets: Mapping[int, int]) -> None:
+        wanted = {}
+        spans = self.bounds(topic).spans
+        for partition, offset in offsets.items():
+            if partition not in spans:
+                raise no_partition(topic, partition, len(spans))
+            first, after = spans[partition]
+            if offset > after:
+                raise outside(topic, partition, offset, first, after)
+            if offset > first:
+                wanted[partition] = offset
+        if wanted:
+            self.admin.delete_before(topic, wanted)
 
     def close(self) -> None:
         self._admin = None

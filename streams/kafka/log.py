@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
+from freshet.streams.kafka.client import Wanted
 from freshet.streams.kafka.cluster import KafkaCluster
 from freshet.streams.kafka.reader import Callbacks, KafkaReader
 from freshet.streams.kafka.writer import KafkaWriter
@@ -27,10 +28,10 @@ class KafkaLog(KafkaCluster):
         on_revoke: OnGone | None = None,
         on_lost: OnGone | None = None,
         headers: Headers | None = None,
+        whole: Collection[str] = (),
     ) -> KafkaReader:
-        return KafkaReader(
-            self, topics, group, Callbacks(on_assign, on_revoke, on_lost), headers or {}
-        )
+        wanted = Wanted(headers or {}, frozenset(whole))
+        return KafkaReader(self, topics, group, Callbacks(on_assign, on_revoke, on_lost), wanted)
 
     def writer(self) -> KafkaWriter:
         return KafkaWriter(self)

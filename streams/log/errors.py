@@ -64,10 +64,24 @@ def recreated(topic: str, before: str, now: str) -> LogError:
     )
 
 
-def outside(topic: str, partition: int, offset: int, first: int, after: int) -> LogError:
+class OutOfRange(LogError):
+    """A wanted offset that a partition does not have: not any more, or not yet."""
+
+    @property
+    def part(self) -> tuple[str, int]:
+        """Topic and partition."""
+        return str(self.facts["topic"]), int(str(self.facts["partition"]))
+
+    @property
+    def is_before(self) -> bool:
+        """Whether the partition starts after it: its record was there once."""
+        return int(str(self.facts["offset"])) < int(str(self.facts["first"]))
+
+
+def outside(topic: str, partition: int, offset: int, first: int, after: int) -> OutOfRange:
     """A wanted offset that the log does not have (any more, or yet)."""
     where = f"starts at {first}, after" if offset < first else f"ends at {after}, before"
-    return LogError(
+    return OutOfRange(
         f"topic {topic} partition {partition}",
         f"{where} the wanted offset {offset}",
         "A checkpoint and its log no longer fit: "

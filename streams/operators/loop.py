@@ -16,7 +16,7 @@ from __future__ import annotations
 import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -81,7 +81,8 @@ class Job:
     letters, which go to the log `dead`; by `pace` it tells its tasks the time (`Untimed`: they hear
     of it from their log); `kept_as` says under which name a task keeps its checkpoints, `starts` at
     which offsets partitions of a log begin without one (what it leaves out: at the first record).
-    `headers` are those that records of a log are read with.
+    `headers` are those that records of a log are read with; those of the logs in `whole` come
+    with all that they have.
     """
 
     role: str
@@ -95,6 +96,7 @@ class Job:
     kept_as: Callable[[str], str] = str
     starts: Callable[[str], Mapping[int, int]] = first_retained
     headers: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    whole: Collection[str] = ()
 
 
 @dataclass(frozen=True)
@@ -176,6 +178,7 @@ class Operator:
             self._revoke,
             self._lose,
             headers=job.headers,
+            whole=job.whole,
         )
         self._reading = Reading(self._reader, rhythm.max_records)
         self._waiting = Waiting(self._reader, self._outages, rhythm.wall, rhythm.retry_seconds)
@@ -275,7 +278,8 @@ class Operator:
             read = self._reader.position(*key)
             is_configured = assigned.configure(settings, Since(read, self._listener.position))
             is_turned = assigned.turn(read, self._job.pace.bound_ms())
-            if is_configured or is_turned:
+            is_settled = assigned.settle()
+            if is_configured or is_turned or is_settled:
                 self._save(key, assigned, changed=True)
 
     # ------------------------------------------------------------------------------- records, ticks

@@ -6,7 +6,7 @@ A group has one reader, which gets all partitions; who may run at all is settled
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from itertools import repeat
 from pathlib import Path
@@ -24,6 +24,7 @@ from freshet.streams.log.contract import (
 from freshet.streams.log.errors import (
     frozen,
     no_partition,
+    outside,
     too_large,
 )
 from freshet.streams.outages import Outages
@@ -79,8 +80,9 @@ class SqliteLog:
         on_revoke: OnGone | None = None,
         on_lost: OnGone | None = None,
         headers: Headers | None = None,
+        whole: Collection[str] = (),
     ) -> SqliteReader:
-        # Its records have no headers: whoever appends them is freshet, and writes whole events.
+        # Its records have neither keys nor headers: whoever appends them is freshet, and writes whole events.
         # A group has one reader: nobody takes its partitions, so the others are never called.
         return SqliteReader(self.directory, topics, group, on_assign)
 
@@ -99,6 +101,17 @@ class SqliteLog:
         for partition in range(file.partitions):
             out[partition] = file.since(partition, time_ms)
         return out
+
+    def delete_before(self, topic: str, offsets: Mapping[int, int]) -> None:
+        file = self._file(topic)
+        for partition, offset in offsets.items():
+            if not 0 <= partition < file.partitions:
+                raise no_partition(topic, partition, file.partitions)
+            first, after = file.span(partition)
+            if offset > after:
+                raise outside(topic, partition, offset, first, after)
+        for partition, offset in offsets.items():
+            file.delete_before(partition, offset)
 
     def committed(self, group: str, topic: str) -> dict[int, int]:
         """Next offsets by partition as committed by `group`, at most half a second behind; for lag

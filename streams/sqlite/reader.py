@@ -40,6 +40,7 @@ class SqliteReader:
         self._index = {topic: i for i, topic in enumerate(topics)}
         # By file and partition, the offset to read next.
         self._next = [[0] * file.partitions for file in self._files]
+        self._sought: set[tuple[int, int]] = set()
         self._paused: set[tuple[int, int]] = set()
         self._listener = Listener([file.bell for file in self._files])
         self._due = set(range(len(topics)))  # topics that may have records
@@ -69,9 +70,21 @@ class SqliteReader:
     def _assign(self) -> None:
         self._assigned = True
         mine = [(file.topic, part) for file in self._files for part in range(file.partitions)]
+        for i, part in self._parts_unsought():
+            first, _ = self._files[i].span(part)
+            self._next[i][part] = first
         starts = self._on_assign(mine) if self._on_assign is not None else {}
         for (topic, partition), offset in starts.items():
             self.seek(topic, partition, offset)
+
+    def _parts_unsought(self) -> list[tuple[int, int]]:
+        """Those that start at the first record which is retained when they are read first."""
+        return [
+            (i, part)
+            for i, file in enumerate(self._files)
+            for part in range(file.partitions)
+            if (i, part) not in self._sought
+        ]
 
     def _take(self, max_records: int) -> list[Batch]:
         """Equal shares for all partitions that may have records; what some leave over goes to the
@@ -91,6 +104,7 @@ class SqliteReader:
                     want = 0
                 if want:
                     rows = self._files[i].read(part, self._next[i][part], want, room_bytes)
+                    self._hold(i, part, rows, got)
                 if rows:
                     last_position, _, _ = rows[-1]
                     self._next[i][part] = (last_position & OFFSET_MASK) + 1
@@ -104,6 +118,24 @@ class SqliteReader:
         # Those that may have more are asked again by the next poll, without a bell.
         self._due = {i for i, _ in asked}
         return [_batch(self._files[i].topic, part, rows) for (i, part), rows in got.items()]
+
+    def _hold(
+        self, i: int, part: int, rows: Sequence[Row], got: Mapping[tuple[int, int], Sequence[Row]]
+    ) -> None:
+        """Raise `OutOfRange` where what comes next was deleted before it was read. What this poll
+        has read of others is read again by the next one."""
+        wanted = self._next[i][part]
+        file = self._files[i]
+        if rows:
+            position, _, _ = rows[0]
+            is_there = position & OFFSET_MASK == wanted  # offsets have no gaps
+        else:
+            is_there = file.first_kept(part) <= wanted
+        if not is_there:
+            for (of_file, of_part), ((position, _, _), *_) in got.items():
+                self._next[of_file][of_part] = position & OFFSET_MASK
+            first, after = file.span(part)
+            raise outside(file.topic, part, wanted, first, after)
 
     def _parts(self) -> list[tuple[int, int]]:
         """Partitions to ask, each time beginning with another one."""
@@ -127,6 +159,7 @@ class SqliteReader:
         if not first <= offset <= after:
             raise outside(topic, partition, offset, first, after)
         self._next[i][partition] = offset
+        self._sought.add((i, partition))
         self._due.add(i)
 
     def position(self, topic: str, partition: int) -> int:

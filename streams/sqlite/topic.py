@@ -1,8 +1,14 @@
 """One topic of the embedded log: a SQLite file that several processes append to and read at once.
 
-    meta(key, value)                      identity (a UUID, new with every creation) and partitions
-    (frozen) records(position, time_ms, value)     position = partition * 2^40 + offset: one b-tree,
-    no second index
+    meta(key, value)                      identity (a UUID, new with every creation), partitions
+                                          (frozen), and of those whose beginning was deleted the
+                                          first offset that is retained (first:PARTITION)
+    records(position, time_ms, value)     position = partition * 2^40 + offset: one b-tree, no
+                                          second index; offsets have no gaps
+
+What is deleted goes in steps, each a transaction of its own, so that writers between them wait
+little; the pages that it leaves free are used again, and beyond `FREE_PAGES` the file shrinks (one
+that an earlier version made only uses them again).
 
 The file is in WAL mode with `synchronous=NORMAL`: a record whose `append` returned survives the
 death of any process by any signal. When the machine loses power, the last commits (those since
@@ -19,7 +25,8 @@ import random
 import sqlite3
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
@@ -29,6 +36,9 @@ from freshet.streams.log.errors import missing, recreated
 LOCK_WAIT_SECONDS = 30.0
 _PARTITION = 1 << 40
 OFFSET_MASK = _PARTITION - 1
+DELETE_RECORDS = 500  # in one transaction: some milliseconds in which nobody can append
+FREE_PAGES = 1_024  # 4 MB: what is appended next fits in, and need not make the file grow again
+VACUUM_PAGES = 1_024
 _SCHEMA = """
 CREATE TABLE meta(key TEXT PRIMARY KEY, value) WITHOUT ROWID;
 CREATE TABLE records(position INTEGER PRIMARY KEY, time_ms INTEGER NOT NULL, value BLOB NOT NULL);
@@ -37,6 +47,9 @@ _WITHIN = "FROM records WHERE position >= ? AND position < ? ORDER BY position"
 _READ = f"SELECT position, time_ms, value {_WITHIN} LIMIT ?"
 _FIRST = f"SELECT position {_WITHIN} LIMIT 1"
 _LAST = f"SELECT position {_WITHIN} DESC LIMIT 1"
+_FIRST_KEPT = "SELECT value FROM meta WHERE key = ?"
+_KEEP_FROM = "INSERT OR REPLACE INTO meta VALUES(?, ?)"
+_DELETE = "DELETE FROM records WHERE position >= ? AND position < ?"
 _SINCE = """SELECT position FROM records WHERE position >= ? AND position < ? AND time_ms >= ?
 ORDER BY position LIMIT 1"""
 
@@ -111,13 +124,54 @@ class TopicFile:
         """First retained offset, and the one after the last."""
         limits = (partition * _PARTITION, (partition + 1) * _PARTITION)
         try:
-            first = self._db.execute(_FIRST, limits).fetchone()
+            # The last one first: what is deleted between the two is missing from both.
             last = self._db.execute(_LAST, limits).fetchone()
+            first = self._db.execute(_FIRST, limits).fetchone()
         except sqlite3.Error as error:
             raise translated(error, self.topic, self.path) from error
         if not first or not last:
-            return 0, 0
+            kept = self.first_kept(partition)
+            return kept, kept
         return first[0] & OFFSET_MASK, (last[0] & OFFSET_MASK) + 1
+
+    def first_kept(self, partition: int) -> int:
+        """The offset before which everything was deleted; 0 where nothing was."""
+        try:
+            found = self._db.execute(_FIRST_KEPT, (_first_key(partition),)).fetchone()
+        except sqlite3.Error as error:
+            raise translated(error, self.topic, self.path) from error
+        return int(found[0]) if found else 0
+
+    def delete_before(self, partition: int, offset: int) -> None:
+        """Delete the records before `offset`, which must not lie beyond the end. Killed in the
+        middle of it, some of them are gone, the first ones."""
+        base = partition * _PARTITION
+        try:
+            first, _ = self.span(partition)
+            for reached in range(first, offset, DELETE_RECORDS):
+                until = min(offset, reached + DELETE_RECORDS)
+                # Both at once: an emptied partition must know where it ends.
+                with self._transaction():
+                    self._db.execute(_DELETE, (base, base + until))
+                    kept = max(until, self.first_kept(partition))
+                    self._db.execute(_KEEP_FROM, (_first_key(partition), kept))
+            self._give_back()
+        except sqlite3.Error as error:
+            raise translated(error, self.topic, self.path) from error
+
+    def _give_back(self) -> None:
+        """Let the file shrink by the pages that are free, but for some."""
+        (can_shrink,) = self._db.execute("PRAGMA auto_vacuum").fetchone()
+        while can_shrink:
+            (free,) = self._db.execute("PRAGMA freelist_count").fetchone()
+            if free <= FREE_PAGES:
+                break
+            pages = min(VACUUM_PAGES, free - FREE_PAGES)
+            with self._transaction():
+                # It gives back a page for each row that is fetched.
+                self._db.execute(f"PRAGMA incremental_vacuum({pages})").fetchall()
+        # The file itself shrinks when the WAL is written into it.
+        self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
     def since(self, partition: int, time_ms: int) -> int:
         """The offset of the first record of that time or later, or the one after the last."""
@@ -138,22 +192,28 @@ class TopicFile:
         """Commit `{partition: (times, values)}` in one transaction, or nothing."""
         db = self._db
         try:
-            self._begin()
-            try:
+            with self._transaction():
                 for partition, (times, values) in records.items():
                     base = partition * _PARTITION
                     last = db.execute(_LAST, (base, base + _PARTITION)).fetchone()
-                    at = last[0] + 1 if last else base
+                    at = last[0] + 1 if last else base + self.first_kept(partition)
                     rows = zip(range(at, at + len(values)), times, values)
                     db.executemany("INSERT INTO records VALUES(?, ?, ?)", rows)
-                self.check()  # a removed file would take the records without a word
-                db.execute("COMMIT")
-            except BaseException:
-                if db.in_transaction:
-                    db.execute("ROLLBACK")
-                raise
         except sqlite3.Error as error:
             raise translated(error, self.topic, self.path) from error
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """All that is done within, or nothing."""
+        self._begin()
+        try:
+            yield
+            self.check()  # a removed file would take it without a word
+            self._db.execute("COMMIT")
+        except BaseException:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise
 
     def _begin(self) -> None:
         """Start a write, retrying by the 0.1 ms: SQLite's own busy handler sleeps for
@@ -174,6 +234,10 @@ class TopicFile:
 
     def close(self) -> None:
         self._db.close()
+
+
+def _first_key(partition: int) -> str:
+    return f"first:{partition}"
 
 
 def path_of(directory: Path, topic: str) -> Path:
@@ -201,6 +265,8 @@ def create(directory: Path, topic: str, partitions: int) -> None:
     try:
         draft.touch()
         db = connect(draft)
+        # Before anything else is written: later it would be of no effect.
+        db.execute("PRAGMA auto_vacuum=INCREMENTAL")
         db.executescript(f"PRAGMA journal_mode=WAL; BEGIN; {_SCHEMA} COMMIT;")
         meta = [("identity", str(uuid.uuid4())), ("partitions", partitions)]
         db.executemany("INSERT INTO meta VALUES(?, ?)", meta)

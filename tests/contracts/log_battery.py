@@ -23,8 +23,8 @@ from freshet.schemas.sizes import RECORD_BYTES
 from freshet.schemas.topics.topic import Topic
 from freshet.schemas.wire import blocks
 from freshet.streams.intake.task import CleanRoute, IntakePlan, IntakeTask
-from freshet.streams.log.contract import Batch, Log, Reader
-from freshet.streams.log.errors import RecordTooLarge
+from freshet.streams.log.contract import Batch, Bounds, Log, Reader
+from freshet.streams.log.errors import OutOfRange, RecordTooLarge
 from tests.contracts.log_writer import parse
 from tests.streams.toy_events import batch_of
 
@@ -54,9 +54,6 @@ class Rig(Protocol):
         ...
 
     def recreate(self, topic: str, partitions: int) -> None: ...
-    def trim(self, topic: str, partition: int, first: int) -> None:
-        """Forget the records before `first`."""
-        ...
 
 
 def read(reader: Reader, count: int, max_records: int = 10_000) -> dict[int, Records]:
@@ -359,7 +356,7 @@ class LogBattery:
         reader.close()
 
     def test_commits_are_for_lag_tools_and_never_where_a_reader_starts(
-        self, log: Log, topic: str
+        self, rig: Rig, log: Log, topic: str
     ) -> None:
         group = rig_group(topic)
         fill(log, topic, 5, [0])
@@ -367,7 +364,9 @@ class LogBattery:
         read(reader, 5)
         reader.commit({(topic, 0): 5})
         reader.close()
-        assert log.committed(group, topic) == {0: 5}  # type: ignore[attr-defined]
+        under = getattr(rig, "rig", rig).open()
+        assert under.committed(group, topic) == {0: 5}
+        under.close()
         reader = log.reader([topic], group)
         assert [r[0] for r in read(reader, 5)[0]] == [0, 1, 2, 3, 4]
         reader.close()
@@ -444,7 +443,7 @@ class LogBattery:
         self, rig: Rig, log: Log, topic: str
     ) -> None:
         fill(log, topic, 20, [0])
-        rig.trim(topic, 0, 8)
+        log.delete_before(topic, {0: 8})
         assert log.bounds(topic).spans[0] == (8, 20)
         for wanted, has in ((5, 8), (21, 20)):
             reader = log.reader([topic], None, on_assign=lambda new, w=wanted: {(topic, 0): w})
@@ -455,6 +454,62 @@ class LogBattery:
         reader = log.reader([topic], None)
         assert [r[0] for r in read(reader, 12)[0]] == list(range(8, 20))
         assert str(8) in raised(lambda: reader.seek(topic, 0, 7)).cause
+        reader.close()
+
+    def test_what_is_deleted_is_the_beginning_and_nothing_else(
+        self, rig: Rig, log: Log, topic: str
+    ) -> None:
+        fill(log, topic, 20)
+        identity = log.bounds(topic).identity
+        log.delete_before(topic, {0: 8, 2: 20})
+        # Again, and from before that: nothing comes back.
+        log.delete_before(topic, {0: 8})
+        log.delete_before(topic, {0: 3, 1: 0})
+        assert log.bounds(topic) == Bounds(identity, {0: (8, 20), 1: (0, 20), 2: (20, 20)})
+        assert log.since(topic, 0) == {0: 8, 1: 0, 2: 20}
+        reader = log.reader([topic], None)
+        got = read(reader, 32)
+        assert {p: (rows[0][0], rows[-1][0]) for p, rows in got.items()} == {0: (8, 19), 1: (0, 19)}
+        assert [reader.position(topic, p) for p in range(3)] == [20, 20, 20]
+        reader.close()
+
+    def test_an_emptied_partition_goes_on_where_it_ended(
+        self, rig: Rig, log: Log, topic: str
+    ) -> None:
+        fill(log, topic, 7, [0])
+        log.delete_before(topic, {0: 7})
+        again = rig.open()
+        assert again.bounds(topic).spans[0] == (7, 7)
+        fill(again, topic, 2, [0])
+        assert again.bounds(topic).spans[0] == (7, 9)
+        again.delete_before(topic, {0: 9})
+        fill(again, topic, 1, [0])
+        reader = again.reader([topic], None)
+        assert [r[0] for r in read(reader, 1)[0]] == [9]
+        reader.close()
+        again.close()
+
+    def test_what_cannot_be_deleted_is_refused_and_nothing_is(self, log: Log, topic: str) -> None:
+        fill(log, topic, 5)
+        error = raised(lambda: log.delete_before(topic, {0: 2, 1: 6}))
+        assert isinstance(error, OutOfRange)
+        assert not error.is_before
+        assert error.part == (topic, 1)
+        assert "3" in raised(lambda: log.delete_before(topic, {0: 2, 3: 0})).cause
+        assert "does not exist" in raised(lambda: log.delete_before(f"{topic}-not", {0: 0})).cause
+        assert log.bounds(topic).spans == {0: (0, 5), 1: (0, 5), 2: (0, 5)}
+
+    def test_a_reader_whose_next_record_was_deleted_says_so(self, log: Log, topic: str) -> None:
+        reader = log.reader([topic], None)
+        reader.poll(1, 0.5)
+        reader.pause([(topic, 0)])
+        fill(log, topic, 6, [0])
+        log.delete_before(topic, {0: 4})
+        reader.pause([(topic, 0)], False)
+        error = raised(lambda: reader.poll(10, 0.5))
+        assert isinstance(error, OutOfRange)
+        assert error.is_before
+        assert error.part == (topic, 0)
         reader.close()
 
     def test_writers_in_several_processes_lose_and_repeat_nothing(

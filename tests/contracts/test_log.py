@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import itertools
 import os
-import sqlite3
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from freshet.runs.clusters import RoutedLog
+from freshet.streams.archive.log import ArchivedLog
 from freshet.streams.catalog import LOGS, open_log
 from freshet.streams.log.contract import Log
 from freshet.streams.sqlite.topic import path_of
 from tests.contracts.log_battery import LogBattery, Rig, log, raised, topic
+from tests.streams.archive.toy_archive import ForgettingLog, ToyArchive
 
-__all__ = ["TestLog", "log", "topic"]
+__all__ = ["TestArchivedLog", "TestForgettingLog", "TestLog", "TestRoutedLog", "log", "topic"]
 
 
 class SqliteRig:
@@ -35,15 +38,6 @@ class SqliteRig:
         for file in self.directory.glob(f"{path.name}*"):
             os.unlink(file)
         self.open().ensure(topic, partitions)
-
-    def trim(self, topic: str, partition: int, first: int) -> None:
-        db = sqlite3.connect(path_of(self.directory, topic))
-        with db:
-            base = partition << 40
-            db.execute(
-                "DELETE FROM records WHERE position >= ? AND position < ?", (base, base + first)
-            )
-        db.close()
 
 
 class KafkaRig:
@@ -69,17 +63,23 @@ class KafkaRig:
         assert "does not exist" in raised(lambda: log.bounds(topic)).cause
         log.ensure(topic, partitions)
 
-    def trim(self, topic: str, partition: int, first: int) -> None:
-        from confluent_kafka import TopicPartition
 
-        from freshet.streams.kafka.log import KafkaLog
+class WrappedRig:
+    """A rig whose logs are each wrapped in another one."""
 
-        log = KafkaLog(self.address)
-        for future in log.admin.client.delete_records(
-            [TopicPartition(topic, partition, first)]
-        ).values():
-            future.result()
-        log.close()
+    def __init__(self, rig: Rig, wrap: Callable[[Log], Log]) -> None:
+        self.rig = rig
+        self.wrap = wrap
+        self.url = rig.url
+
+    def open(self) -> Log:
+        return self.wrap(self.rig.open())
+
+    def topic(self) -> str:
+        return self.rig.topic()
+
+    def recreate(self, topic: str, partitions: int) -> None:
+        self.rig.recreate(topic, partitions)
 
 
 def test_every_log_in_the_catalog_is_held_to_the_battery() -> None:
@@ -99,3 +99,38 @@ def rig(request: pytest.FixtureRequest, tmp_path: Path) -> Rig:
 
 class TestLog(LogBattery):
     pass
+
+
+class TestRoutedLog(LogBattery):
+    @pytest.fixture(params=["sqlite"])
+    def rig(self, tmp_path: Path) -> Rig:
+        return WrappedRig(SqliteRig(tmp_path / "log"), lambda log: RoutedLog(log, {}))
+
+
+class TestArchivedLog(LogBattery):
+    """With nothing in its archive it is the live log."""
+
+    @pytest.fixture(params=["sqlite", "kafka fast"])
+    def rig(self, request: pytest.FixtureRequest, tmp_path: Path) -> Rig:
+        rig: Rig = SqliteRig(tmp_path / "log")
+        if request.param != "sqlite":
+            rig = KafkaRig(request.getfixturevalue("kafka"), True)
+        return WrappedRig(rig, lambda log: ArchivedLog(log, ToyArchive()))
+
+
+class TestForgettingLog(LogBattery):
+    """What is appended is soon in the archive alone, piece by piece."""
+
+    @pytest.fixture(params=["sqlite", "kafka fast"])
+    def rig(self, request: pytest.FixtureRequest, tmp_path: Path) -> Rig:
+        rig: Rig = SqliteRig(tmp_path / "log")
+        if request.param != "sqlite":
+            rig = KafkaRig(request.getfixturevalue("kafka"), True)
+        archive = ToyArchive()
+        return WrappedRig(rig, lambda log: ForgettingLog(log, archive))
+
+    # What is deleted in the live log goes on being read: the archive's own tests.
+    test_what_is_deleted_is_the_beginning_and_nothing_else = None
+    test_an_emptied_partition_goes_on_where_it_ended = None
+    test_an_offset_the_log_does_not_have_is_refused_naming_both = None
+    test_a_reader_whose_next_record_was_deleted_says_so = None

@@ -112,6 +112,7 @@ IN_THE_APP: dict[str, tuple[str, str]] = {
     "A view of an unknown field": ('fr.mean("late", over="1h")', 'fr.mean("delay", over="1h")'),
     "A view keyed by an unknown field": ('key="city"', 'key="town"'),
     "Rows that are forgotten before their window is over": ('key="city"', 'key="city", keep="10m"'),
+    "Records that are forgotten before what needs them": ('event_time="at"', 'event_time="at", keep="30m"'),
     "An unknown argument of an aggregate": ('fr.mean("late", over="1h")', 'fr.mean("late", window="1h")'),
     "An aggregate without a window": ('fr.mean("late", over="1h")', 'fr.mean("late")'),
     "A condition that looks at other rows": ('over="1h")', 'over="1h", where=pl.col("late") > pl.col("late").mean())'),
