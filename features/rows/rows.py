@@ -33,7 +33,7 @@ from freshet.schemas.errors import CheckpointError, DefinitionError
 from freshet.schemas.text.columns import Texts
 from freshet.schemas.text.interner import Changes, Interner
 
-__all__ = ["More", "RowPlan", "ViewRows", "is_erased", "is_over", "warm"]
+__all__ = ["More", "RowPlan", "ViewRows", "have_events", "is_erased", "is_over", "warm"]
 
 I64 = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
@@ -418,6 +418,12 @@ def as_stored(words: I64, ends: I64) -> Packed:
     for word in (VERSION_OFFSET, VERSION_INDEX):
         words[starts + word] = words[starts + word].byteswap()
     return packed
+
+
+def have_events(rows: Packed) -> Bools:
+    """Which rows, bool `[n]`, are neither erased nor over."""
+    out: Bools = _newest_of(rows) > OVER
+    return out
 
 
 def is_erased(rows: Packed) -> Bools:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -80,6 +80,7 @@ def by_view(
         at = after
 
 
-def lengths_of(rows: Packed, keys: Iterable[bytes]) -> list[int]:
+def lengths_of(rows: Packed, keys: Sequence[bytes]) -> list[int]:
     """How many bytes each key has with its row."""
-    return [len(key) + length for key, length in zip(keys, rows.lengths.tolist())]
+    found: list[int] = (rows.lengths + np.fromiter(map(len, keys), np.int64, len(keys))).tolist()
+    return found
