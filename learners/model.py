@@ -3,7 +3,7 @@ a model cannot."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -21,6 +21,7 @@ from freshet.schemas.models.vectors import VectorSchema
 from freshet.schemas.topics.derivations import Derivation
 from freshet.schemas.topics.digests import Facts, digest_of, fields_read, of_expression, of_field
 from freshet.schemas.topics.topic import FieldRef, Topic, check_name
+from freshet.schemas.topics.topic_statistics import check_bound
 
 if TYPE_CHECKING:
     import polars as pl
@@ -30,6 +31,7 @@ OF_FEATURES = (
     "and what is computed of them as fr.on_demand(…)."
 )
 OF_LEARNERS = "Write one with its brackets, such as fr.Baseline() or fr.HashedLogistic()."
+OF_BOUNDS = 'Write the largest usual distance by feature, {"price": 0.3}: more than 0, less than 1.'
 MAX_BATCH = 65_536  # labels a step; all of them are in memory at once
 
 
@@ -146,6 +148,9 @@ class Model:
             scales before it learns it; `fr.TorchCtr` has a batch of its own beside this one.
             Another `batch` starts new lineages.
         release: When a lineage takes over, an `fr.ReleaseConfig`. None: with its defaults.
+        skew_bounds: By feature the Jensen–Shannon distance, between 0 and 1, of what is asked from
+            what was learned from, beyond which it is told of at once (alert `skew`). Of all other
+            features the bound is learned, over eight weeks. It changes no answer and no lineage.
         owner: Who answers for it; shown in the catalogue.
         description: What it is; shown in the catalogue.
         subject: Reserved, and refused: nothing is kept by subject yet.
@@ -154,8 +159,8 @@ class Model:
     Raises:
         DefinitionError: a wrong name, no features, no learners or two of one name, a feature of
             another topic, an `id` of a type that no id has or of another kind than its label's, a
-            slice that is no categorical feature, a `batch` out of range, a `subject` or a
-            `segment_by`.
+            slice that is no categorical feature, a bound of no feature or that is no distance, a
+            `batch` out of range, a `subject` or a `segment_by`.
             `fr.App` checks the model against the rest.
 
     Examples:
@@ -200,6 +205,7 @@ class Model:
     fallback: Sequence[Rung] = ()
     batch: int = 64
     release: ReleaseConfig | None = None
+    skew_bounds: Mapping[str, float] = field(default_factory=dict)
     owner: str = ""
     description: str = ""
     subject: str | None = None
@@ -241,6 +247,21 @@ class Model:
                     f"model {self.name}",
                     f"slice {slice_!r} is no category among its features",
                     f"Its categories are {', '.join(self.vectors.categories)}.",
+                )
+
+        self._check_skew_bounds()
+
+    def _check_skew_bounds(self) -> None:
+        where = f"model {self.name}"
+        check_kind(where, "skew_bounds", self.skew_bounds, Mapping, OF_BOUNDS)
+        names = (*self.vectors.categories, *self.vectors.numbers)
+        for name, bound in self.skew_bounds.items():
+            check_bound(where, "skew_bounds", name, bound, OF_BOUNDS)
+            if name not in names:
+                raise DefinitionError(
+                    where,
+                    f"skew_bounds[{brief(name)}] is of no feature",
+                    f"Its features are {', '.join(names)}.",
                 )
 
     def _tell_rungs_of_sources(self) -> None:

@@ -1,10 +1,10 @@
 """`freshet statistics TOPIC`: what the values of a topic are like, beside those that they are
-compared with."""
+compared with; `freshet statistics --model MODEL`: its skew."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from freshet.serving.status.status import DriftFigures
     from freshet.serving.values.report import FieldReport, Report
+    from freshet.serving.values.skew_report import SkewReport
 
 MOST_SOURCES = 10
 MOST_TOP = 3
@@ -23,31 +24,85 @@ MOST_TOP = 3
 
 @grouped
 def statistics(
-    topic: Annotated[str, typer.Argument(help="a topic of the app")],
+    topic: Annotated[str, typer.Argument(help="a topic of the app")] = "",
     *,
     asked: ValuesAsked,
+    model: Annotated[
+        str, typer.Option(help="in its place: what a model is asked on, beside what it learned")
+    ] = "",
     run_dir: RunDir = DEFAULT,
     json: Annotated[bool, typer.Option("--json", help="as JSON")] = False,
 ) -> None:
     """What the values of a topic are like, and how far from what they are compared with: by default
     of the newest day."""
-    import msgspec
-
     from freshet.runs.page_client import PageClient
-    from freshet.schemas.shown_text import printable_json
-    from freshet.terminal import say, terminal
 
+    if bool(topic) == bool(model):
+        raise typer.BadParameter("Name a topic, or a model by --model.")
     given = {"field": asked.field, "from": asked.since, "to": asked.until}
     query = {name: text for name, text in given.items() if text}
     # An empty text is a source, too.
     if asked.source is not None:
         query["source"] = asked.source
+    if model and query:
+        raise typer.BadParameter(f"--model has no --{next(iter(query))}.")
     with PageClient(run_dir) as page:
-        found = page.statistics(topic, query)
-    if json:
+        if model:
+            _tell(page.skew(model), show_skew, json)
+        else:
+            _tell(page.statistics(topic, query), show_report, json)
+
+
+def _tell(found: Any, show: Callable[[Any, Console], None], as_json: bool) -> None:
+    import msgspec
+
+    from freshet.schemas.shown_text import printable_json
+    from freshet.terminal import say, terminal
+
+    if as_json:
         say(printable_json(msgspec.json.format(msgspec.json.encode(found)).decode()))
     else:
-        show_report(found, terminal())
+        show(found, terminal())
+
+
+def show_skew(found: SkewReport, console: Console) -> None:
+    """Features, the farthest first; and those that were beyond a bound."""
+    from freshet.cli.tables import table
+    from freshet.figures import DASH, count
+    from freshet.terminal import marked
+
+    console.print(marked("[bold]{}[/]  asked on, beside learned from", found.model))
+    if not found.features:
+        console.print("Not a hundred vectors of each are known yet.")
+        return
+    rows = [
+        [
+            each.feature,
+            f"{each.jensen_shannon:.2f}",
+            DASH if each.bound is None else f"{each.bound:.2f}",
+            f"{each.psi:.2f}",
+            f"{each.largest:.2f}",
+            count(each.asked),
+            count(each.learned),
+        ]
+        for each in sorted(found.features, key=lambda each: -each.jensen_shannon)
+    ]
+    names = ("feature", "distance", "bound", "PSI", "L∞", "asked", "learned")
+    console.print(table(*names, rows=rows))
+    for each in found.skewed:
+        line = marked("{}  [yellow]{}[/]: {}", _moment(each), each.field, _how_far(each))
+        console.print(line, soft_wrap=True)
+    missing = max((each.weeks_missing or 0 for each in found.features), default=0)
+    if missing:
+        console.print(f"Skew is watched once {missing} more weeks are known.")
+    else:
+        console.print("Skew is watched: “distance” is that of Jensen–Shannon, 0 to 1.")
+
+
+def _moment(drift: DriftFigures) -> str:
+    from freshet.figures import moment
+
+    return moment(drift.hour_ms)
 
 
 def show_report(found: Report, console: Console) -> None:

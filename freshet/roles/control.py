@@ -90,7 +90,7 @@ def run(ctx: Context) -> None:
 
     beside = [
         *operator_api.routes(board.status, set_topic, turned),
-        *http_values.routes(book),
+        *http_values.routes(book, board.status),
         metrics_route(metrics),
         targets_route(board.status),
     ]

@@ -17,6 +17,7 @@ from freshet.runs import folder
 from freshet.schemas.errors import ComponentError, RequestError
 from freshet.serving.status.status import Status, decode
 from freshet.serving.values.report import Report
+from freshet.serving.values.skew_report import SkewReport
 
 SECONDS = 10.0
 
@@ -69,6 +70,15 @@ class PageClient:
             return msgspec.json.decode(answer.content, type=Report)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise self._no_page(f"answers what are no statistics ({error})") from error
+
+    def skew(self, model: str) -> SkewReport:
+        """How far what a model is asked on is from what it learned from. Raises `RequestError` for
+        a model that there is not."""
+        answer = self._ask("GET", f"/v1/models/{quote(model)}/skew")
+        try:
+            return msgspec.json.decode(answer.content, type=SkewReport)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise self._no_page(f"answers what is no skew ({error})") from error
 
     def _ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> httpx.Response:
         try:

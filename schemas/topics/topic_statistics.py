@@ -53,7 +53,7 @@ class Statistics:
     def __post_init__(self) -> None:
         check_kind(_WHERE, "bounds", self.bounds, Mapping, _BOUNDS)
         for name, bound in self.bounds.items():
-            _check_bound(name, bound)
+            check_bound(_WHERE, "bounds", name, bound, _BOUNDS)
         if self.reference != WEEKS:
             object.__setattr__(self, "reference", _span(self.reference))
 
@@ -76,13 +76,14 @@ class Statistics:
         return f"{first} to {last} UTC"
 
 
-def _check_bound(name: object, bound: object) -> None:
+def check_bound(where: str, parameter: str, name: object, bound: object, next_step: str) -> None:
+    """Of a Jensen–Shannon distance by name. Raises `DefinitionError` where it is none."""
     # Booleans are numbers to Python, and no distances.
     is_number = isinstance(bound, int | float) and not isinstance(bound, bool)
     if isinstance(name, str) and is_number and _is_distance(bound):
         return
-    cause = f"bounds[{brief(name)}]={brief(bound)} is no distance"
-    raise DefinitionError(_WHERE, cause, _BOUNDS)
+    cause = f"{parameter}[{brief(name)}]={brief(bound)} is no distance"
+    raise DefinitionError(where, cause, next_step)
 
 
 def _is_distance(bound: object) -> bool:

@@ -7,7 +7,8 @@ batch.
     16  4   partition of the origin (int32)
     20  4   how many partitions the origin had at the tick (int32)
     24  4   length of the origin's name (int32)
-    28  …   origin (UTF-8), zeros up to a multiple of 8, then Arrow IPC bytes (none: a tick alone)
+    28  …   origin (UTF-8), zeros up to a multiple of 8, then Arrow IPC bytes (none: a tick alone);
+            or a zstd frame of those, which begins otherwise than any of them
 
 All rows of a block have one origin (a source topic, or a scorer instance) and say their place in it
 in the columns `_offset` (int64) and `_index` (int32), rising in (offset, index). A tick says that
@@ -21,6 +22,7 @@ import io
 import struct
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import Any
 
 import pyarrow as pa
 
@@ -53,6 +55,8 @@ _HEAD = struct.Struct("<4siqiii")
 _CONTINUES = b"\xff\xff\xff\xff"
 _MESSAGE = struct.Struct("<4si")
 _END_OF_STREAM = _CONTINUES + bytes(4)
+_ZSTD = b"\x28\xb5\x2f\xfd"  # RFC 8878; Arrow's bytes begin with FF FF FF FF
+_zstd = pa.Codec("zstd")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +75,9 @@ class Block:
     partitions: int = 1
 
 
-def encode(block: Block) -> bytes:
+def encode(block: Block, compressed: bool = False) -> bytes:
+    """As a record's bytes; `compressed` where it is kept long and read once: of a few short rows
+    Arrow's own description is most."""
     name = block.origin.encode()
     head = _HEAD.pack(MAGIC, block.kind, block.tick, block.partition, block.partitions, len(name))
     head += name
@@ -81,9 +87,13 @@ def encode(block: Block) -> bytes:
         return head
     schema = block.rows.schema.serialize().to_pybytes()
     if _schema_of(schema) is None:
-        return head + _as_stream(block.rows)
-    # The same bytes; Arrow's own stream takes ten times as long to write a small batch.
-    return b"".join([head, schema, block.rows.serialize(), _END_OF_STREAM])
+        parts: list[Any] = [_as_stream(block.rows)]
+    else:
+        # The same bytes; Arrow's own stream takes ten times as long to write a small batch.
+        parts = [schema, block.rows.serialize(), _END_OF_STREAM]
+    if compressed:
+        parts = [_zstd.compress(b"".join(parts), asbytes=True)]
+    return b"".join([head, *parts])
 
 
 def _as_stream(rows: pa.RecordBatch) -> bytes:
@@ -104,7 +114,10 @@ def _schema_of(message: bytes) -> pa.Schema | None:
 
 
 def _rows_of(stream: memoryview | bytes) -> pa.RecordBatch:
-    """The one batch of a stream."""
+    """The one batch of a stream, which may be compressed."""
+    if bytes(stream[: len(_ZSTD)]) == _ZSTD:
+        opened = pa.CompressedInputStream(pa.BufferReader(pa.py_buffer(stream)), "zstd")
+        return pa.ipc.open_stream(opened).read_next_batch()
     end_of_schema = 0
     if len(stream) > _MESSAGE.size:
         mark, size = _MESSAGE.unpack_from(stream)

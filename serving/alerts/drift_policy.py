@@ -1,4 +1,5 @@
-"""Alerts of fields whose values have moved; see `freshet.serving.alerts.policy`."""
+"""Alerts of fields whose values have moved, and of features that are asked on otherwise than was
+learned; see `freshet.serving.alerts.policy`."""
 
 from __future__ import annotations
 
@@ -34,6 +35,26 @@ def drift(status: Status, recent: Recent, bounds: AlertBounds) -> Iterator[Alert
             )
 
 
+def skew(status: Status, recent: Recent, bounds: AlertBounds) -> Iterator[Alert]:
+    """A model is asked on values of a feature that are unlike those that it learned from."""
+    now = status.clock.app_ms
+    for model in status.models:
+        for found in model.skewed:
+            if now is None or now - found.hour_ms > bounds.drift_ms:
+                continue
+            yield Alert(
+                policy="skew",
+                subject=f"{model.name}/{found.field}",
+                light="amber",
+                reason=_moved(found, f"the newest vectors that {model.name} learned from"),
+                meaning=f"Model {model.name} answers on values of {found.field} that it has not "
+                "learned from.",
+                next_step=f"Look at `freshet statistics --model {model.name}`, and ask who sends "
+                f"{found.field}, or whoever feeds its view, what has changed: a unit, a default, a "
+                "field that is left out. If it is meant to be so, it ends once labels have come.",
+            )
+
+
 def _how_it_ends(statistics: StatisticsFigures) -> str:
     if statistics.is_fixed:
         return "declare another reference in fr.Statistics."
@@ -43,6 +64,9 @@ def _how_it_ends(statistics: StatisticsFigures) -> str:
 def _moved(found: DriftFigures, reference: str) -> str:
     share = f"{found.share:.0%} in place of {found.usual_share:.0%}"
     beside = f"(PSI {found.psi:.2f}, L∞ {found.largest:.2f})"
+    # Of categories in vectors only hashes are known.
+    if not found.moved:
+        return f"{_beyond(found, reference)} {beside}"
     return f"{_beyond(found, reference)}. Most moved: {found.moved}, {share} {beside}"
 
 

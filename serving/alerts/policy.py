@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 
 from freshet.schemas.durations import HOUR_MS
 from freshet.serving.alerts.bounds import AlertBounds, Missed, Recent
-from freshet.serving.alerts.drift_policy import drift
+from freshet.serving.alerts.drift_policy import drift, skew
 from freshet.serving.status.bounds import lag_light
 from freshet.serving.status.labels import unlearned
 from freshet.serving.status.promises import late_text, recently_late, span
@@ -406,6 +406,7 @@ POLICIES: tuple[Policy, ...] = (
     unreadable_schema,
     late_events,
     drift,
+    skew,
     nothing_learned,
     snapshots_refused,
     questions_in_conflict,

@@ -113,6 +113,7 @@ class ModelBoard:
             calibration=list(of_served.calibration),
             rungs=self.quality.rungs,
             skew=self.quality.skew,
+            skewed=self.quality.skewed,
             decision=self._settled.reason if self._settled is not None else "",
             owner=self.model.owner,
             description=self.model.description,

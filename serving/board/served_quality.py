@@ -57,7 +57,7 @@ class ServedQuality:
         self._cursors = Cursors()
         self.asked = self.labelled = self.expired = 0
         self.figures = ServedFigures()
-        self._skew = Skew(self._layout.categories, self._layout.numbers)
+        self._skew = Skew(self._layout.categories, self._layout.numbers, model.skew_bounds)
         self._skewed_at = -SKEW_SECONDS
         self._skewed = 0  # how many had been asked and labelled then
         self.skew: list[s.SkewFigures] = []
@@ -66,6 +66,11 @@ class ServedQuality:
     def rungs(self) -> dict[str, int]:
         """Predictions by the rung that answered; those that occurred."""
         return {rung: n for rung, n in zip(outcomes.RUNGS, self._rungs.tolist()) if n}
+
+    @property
+    def skewed(self) -> list[s.DriftFigures]:
+        """Features that were farther from what was learned from than is usual, the newest first."""
+        return self._skew.told
 
     def learn(self, batch: Batch) -> None:
         """Blocks of the examples log, each counted once. A record that is none of it is passed
@@ -95,8 +100,8 @@ class ServedQuality:
         self._rungs += np.bincount(rows.fixed["rung"][asked], minlength=len(self._rungs))
         at = np.flatnonzero(rows.kind == outcomes.LABELLED)
         # What saw the future is not learned from.
-        learned = at[~rows.saw_future[at]]
-        self._skew.take(rows.fixed[asked], rows.fixed[learned])
+        learned = (rows.kind == outcomes.LABELLED) & ~rows.saw_future
+        self._skew.take(rows.fixed, asked, learned)
         if not len(at):
             return
         self.labelled += len(at)
@@ -134,7 +139,10 @@ class ServedQuality:
 
     def _reckon_skew(self, now: float) -> None:
         taken = self.asked + self.labelled
-        if taken == self._skewed or now - self._skewed_at < SKEW_SECONDS:
+        # What tells nothing yet is no turn: the first figures do not wait for the next one.
+        if taken == self._skewed or not self._skew.is_known:
+            return
+        if now - self._skewed_at < SKEW_SECONDS:
             return
         self._skewed = taken
         self._skewed_at = now

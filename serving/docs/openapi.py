@@ -20,6 +20,7 @@ from freshet.serving.docs.catalogue import Catalogue, FieldEntry
 from freshet.serving.oip import messages as oip
 from freshet.serving.status.status import SwitchFigures
 from freshet.serving.values.report import Report
+from freshet.serving.values.skew_report import SkewReport
 from freshet.streams.control.switches import NAMES
 from freshet.streams.intake.push import PushAnswer, PushRefused, PushRequest
 
@@ -285,6 +286,17 @@ OPERATIONS: tuple[Operation, ...] = (
         "newest day, of all sources together. Query parameters: `field` and `source` (one of "
         "them), `from` and `to` (ISO 8601, or ms since 1970; whole hours, of what is older than "
         "four weeks whole days).",
+    ),
+    Operation(
+        "/v1/models/{model}/skew", "get", OPERATE,
+        "How far what a model is asked on is from what it learned from",
+        {
+            200: ("Distances by feature, their bounds, and what was beyond one.", SkewReport),
+            400: WRONG,
+            404: ("There is no such model; the text names those there are.", Problem),
+        },
+        "Of the newest 1,000 vectors that were asked on, from the newest 5,000 learned from; at "
+        "most ten seconds old, and none before there are a hundred of each.",
     ),
     Operation(
         "/v1/switches", "get", OPERATE, "The three switches: learn, release, answer",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -139,48 +139,75 @@ def _rules(registry: Registry) -> list[Route]:
             answer["messages"] = why
         return answer
 
-    async def level(request: Request) -> Any:
-        subject = request.path_params.get("subject", GLOBAL)
-        if subject not in registry.known.levels and not _asked(request, "defaultToGlobal"):
-            raise no_level(subject)
-        return {"compatibilityLevel": registry.known.level_of(subject)}
-
-    async def set_level(request: Request) -> Any:
-        wanted = await _word(request, "compatibility")
-        registry.set_level(request.path_params.get("subject", GLOBAL), wanted)
-        return {"compatibility": wanted}
-
-    async def reset_level(request: Request) -> Any:
-        before = await level(request)
-        registry.set_level(request.path_params.get("subject", GLOBAL), None)
-        return before
-
-    async def mode(request: Request) -> Any:
-        subject = request.path_params.get("subject", GLOBAL)
-        if subject not in registry.known.modes and not _asked(request, "defaultToGlobal"):
-            raise no_mode(subject)
-        return {"mode": registry.known.mode_of(subject)}
-
-    async def set_mode(request: Request) -> Any:
-        wanted = await _word(request, "mode")
-        registry.set_mode(request.path_params.get("subject", GLOBAL), wanted)
-        return {"mode": wanted}
-
-    async def reset_mode(request: Request) -> Any:
-        before = await mode(request)
-        registry.set_mode(request.path_params.get("subject", GLOBAL), None)
-        return before
-
-    of_levels = {"GET": level, "PUT": set_level, "DELETE": reset_level}
-    of_modes = {"GET": mode, "PUT": set_mode, "DELETE": reset_mode}
     return [
         _route("/compatibility/subjects/{subject:path}/versions/{version}", POST=compatible),
         _route("/compatibility/subjects/{subject:path}/versions", POST=compatible),
-        _route("/config", **of_levels),
-        _route("/config/{subject:path}", **of_levels),
-        _route("/mode", **of_modes),
-        _route("/mode/{subject:path}", **of_modes),
+        *(route for kept in _kept_rules(registry) for route in _routes_of(kept)),
     ]
+
+
+class _KeptRule(NamedTuple):
+    """What is set for a subject, or for all that have none of their own: where, how it is called
+    in what is sent and in what is answered (which differ), and who keeps it."""
+
+    path: str
+    sent: str
+    told: str
+    own: Mapping[str, str]
+    of: Callable[[str], str]
+    set_: Callable[[str, str | None], None]
+    missing: Callable[[str], Refusal]
+
+
+def _kept_rules(registry: Registry) -> list[_KeptRule]:
+    known = registry.known
+    return [
+        _KeptRule(
+            "/config",
+            "compatibility",
+            "compatibilityLevel",
+            known.levels,
+            known.level_of,
+            registry.set_level,
+            no_level,
+        ),
+        _KeptRule(
+            "/mode",
+            "mode",
+            "mode",
+            known.modes,
+            known.mode_of,
+            registry.set_mode,
+            no_mode,
+        ),
+    ]
+
+
+def _routes_of(kept: _KeptRule) -> list[Route]:
+    async def get(request: Request) -> Any:
+        subject = _of_rule(request)
+        if subject not in kept.own and not _asked(request, "defaultToGlobal"):
+            raise kept.missing(subject)
+        return {kept.told: kept.of(subject)}
+
+    async def put(request: Request) -> Any:
+        wanted = await _word(request, kept.sent)
+        kept.set_(_of_rule(request), wanted)
+        return {kept.sent: wanted}
+
+    async def reset(request: Request) -> Any:
+        before = await get(request)
+        kept.set_(_of_rule(request), None)
+        return before
+
+    return [
+        _route(path, GET=get, PUT=put, DELETE=reset)
+        for path in (kept.path, f"{kept.path}/{{subject:path}}")
+    ]
+
+
+def _of_rule(request: Request) -> str:
+    return str(request.path_params.get("subject", GLOBAL))
 
 
 def _beside() -> list[Route]:

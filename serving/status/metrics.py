@@ -135,6 +135,12 @@ APP_METRICS: tuple[Figure, ...] = (
     ),
     Figure(
         "gauge",
+        "freshet_model_skewed",
+        "Features that a model was asked on otherwise than it learned within the last day.",
+        "models/{model}/skewed",
+    ),
+    Figure(
+        "gauge",
         "freshet_model_normalised_entropy",
         "Log loss over that of the base rate, of the newest labelled answers and of the baseline.",
         _QUALITY.format("ne"),
@@ -260,6 +266,7 @@ def _model(model: ModelFigures, now: int | None) -> dict[str, Any]:
         "fresh_ms": _fresh_ms(now, model.lag_ms),
         "served": served,
         "skew": [msgspec.to_builtins(each) for each in model.skew],
+        "skewed": sum(each.hour_ms >= (now or 0) - DRIFT_MS for each in model.skewed),
         "rolling": {
             "served": msgspec.structs.asdict(model.rolling),
             "baseline": msgspec.structs.asdict(model.rolling_baseline),

@@ -306,7 +306,9 @@ class LabelFigures(msgspec.Struct, frozen=True, kw_only=True):
 class SkewFigures(msgspec.Struct, frozen=True, kw_only=True):
     """How far a feature's values in the newest vectors that a model was `asked` on are from those
     in the newest that it `learned` from (how many of each): population stability index,
-    Jensen–Shannon distance (0 to 1), and the largest difference of a bin's share (L∞)."""
+    Jensen–Shannon distance (0 to 1), and the largest difference of a bin's share (L∞). `bound` is
+    what the distance is told of beyond, None while what is usual is still learned; then
+    `weeks_missing` are, None before the first judgement and where a bound is declared."""
 
     feature: str
     psi: float = 0.0
@@ -314,6 +316,8 @@ class SkewFigures(msgspec.Struct, frozen=True, kw_only=True):
     largest: float = 0.0
     asked: int = 0
     learned: int = 0
+    bound: float | None = None
+    weeks_missing: int | None = None
 
 
 class ModelFigures(msgspec.Struct, frozen=True, kw_only=True):
@@ -347,6 +351,7 @@ class ModelFigures(msgspec.Struct, frozen=True, kw_only=True):
     calibration: list[CalibrationBin] = []
     rungs: dict[str, int] = {}
     skew: list[SkewFigures] = []
+    skewed: list[DriftFigures] = []
     decision: str = ""
     owner: str = ""
     description: str = ""

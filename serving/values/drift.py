@@ -138,11 +138,12 @@ def comparisons(
         # In as coarse buckets as those of an hour are.
         comparison = compared(now[cell], merged([reference]))
         if comparison is not None:
-            found[cell] = Compared(comparison, _unseen(now[cell], reference))
+            found[cell] = Compared(comparison, unseen_share(now[cell], reference))
     return found
 
 
-def _unseen(now: Sketch, reference: Sketch) -> float:
+def unseen_share(now: Sketch, reference: Sketch) -> float:
+    """Of the values, 0 where too few of either are known."""
     # A field may be there in a few events only.
     if now.present < LEAST_EVENTS or reference.present < LEAST_SEEN:
         return 0.0

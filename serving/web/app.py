@@ -206,6 +206,9 @@ def _ready_status(ready: bool) -> int:
 def _place_of(path: str) -> Place | None:
     """Of `/v2/models/{model}[/versions/{version}]/infer`; None for any other path."""
     match path.split("/"):
+        # Who asks so has left the name out: that of a model which is called so stands before it.
+        case ["", "v2", "models", "infer"]:
+            return Place("", None)
         case ["", "v2", "models", model, "infer"]:
             return Place(model, None)
         case ["", "v2", "models", model, "versions", version, "infer"]:

@@ -4,11 +4,13 @@ first record, by hour of event time, source and field.
 Such a *piece* ends with the hour of append time, or where there is no room for one more cell; both
 follow from the records alone, so whoever reads the partition again comes to the same pieces. One
 that is not at its end yet is told now and then all the same, for nobody shall wait an hour for
-figures: what is told later of the same first record stands in its place.
+figures: what is told later of the same first record stands in its place. As each time the whole
+piece is told, and stays in the log, the times between grow: so an hour costs at most four pieces.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -35,7 +37,11 @@ I64 = npt.NDArray[np.int64]
 # of which some end a piece and the others begin the next.
 Place = tuple[int, int]
 NOWHERE: Place = (-1, 0)
-TELL_EVERY_MS = 5 * 60_000
+_MINUTE_MS = 60_000
+# Into an hour. The first is soon: then the hour before is judged.
+TELL_AT_MS = (5 * _MINUTE_MS, 15 * _MINUTE_MS, 30 * _MINUTE_MS)
+# A piece that was never told is not left for the next of those.
+FIRST_EVERY_MS = 5 * _MINUTE_MS
 # Of more fields it is only counted how often they are there.
 MOST_SKETCHED = 100
 _PREFIX = "sketches."
@@ -138,16 +144,29 @@ class TopicSketches:
 
     def tell(self, now_ms: int, partitions: int) -> list[bytes]:
         """The time, every so often: blocks of what is known by now, if that is more than was told
-        before, and a tick that says so. A partition that is quiet tells its tick alone."""
-        if now_ms // TELL_EVERY_MS <= self._tick_told // TELL_EVERY_MS:
+        before, and a tick that says so. A partition that is quiet tells a tick alone once an
+        hour."""
+        has_more = self._through != self._through_told
+        if not self._is_due(now_ms, has_more):
             return []
         self._tick_told = now_ms
         found = []
-        if self._through != self._through_told:
+        if has_more:
             self._through_told = self._through
             found = self._blocks(False)
         tick = Block(blocks.STATISTICS, self._topic.name, self._partition, None, now_ms, partitions)
         return [*found, blocks.encode(tick)]
+
+    def _is_due(self, now_ms: int, has_more: bool) -> bool:
+        hour, turn = _turn(now_ms)
+        hour_told, turn_told = _turn(self._tick_told)
+        if not has_more:
+            return hour > hour_told
+        if self._through_told == NOWHERE and hour == hour_told:
+            # Not with the hour's first event: what there is to tell is worth little then.
+            since = max(self._tick_told, self._hour * HOUR_MS)
+            return now_ms // FIRST_EVERY_MS > since // FIRST_EVERY_MS
+        return (hour, turn) > (hour_told, turn_told)
 
     def _named(self, columns: Columns) -> kernels.Named:
         source = self._topic.source
@@ -222,7 +241,7 @@ class TopicSketches:
         for at, part in enumerate(parts):
             batch = self._batch(part, (at, len(parts)), is_ended)
             block = Block(blocks.STATISTICS, self._topic.name, self._partition, batch)
-            found.append(blocks.encode(block))
+            found.append(blocks.encode(block, compressed=True))
         return found
 
     def _batch(self, rows: list[_Row], part: tuple[int, int], is_ended: bool) -> pa.RecordBatch:
@@ -289,6 +308,12 @@ class TopicSketches:
     def _declared(self) -> list[Any]:
         fields = [[field.name, kind] for field, kind in zip(self._fields, self._kinds)]
         return [fields, self._topic.source]
+
+
+def _turn(now_ms: int) -> tuple[int, int]:
+    """An hour that begins with its first turn, and how many turns of it there were."""
+    hour, into = divmod(now_ms - TELL_AT_MS[0], HOUR_MS)
+    return hour, bisect_right(TELL_AT_MS, into + TELL_AT_MS[0])
 
 
 def _parts(rows: list[_Row], more: int) -> list[list[_Row]]:

@@ -26,7 +26,7 @@ from freshet.schemas.topics.topic import Topic
 from freshet.schemas.wire import blocks
 from freshet.serving.status.status import DriftFigures
 from freshet.serving.values.topic import TopicStatistics
-from freshet.streams.sketches.piece import TopicSketches
+from freshet.streams.sketches.piece import Placed, TopicSketches
 from tests.bench.harness import Row
 
 TOPICS = ("departures", "takeoffs", "arrivals", "weather")
@@ -98,7 +98,8 @@ def _take(
     times = frame[year.time].to_numpy()[rows]
     # Rising over the year; where in the topic they stand is of no matter here.
     offsets = hour * 100_000 + rows
-    told = sketches.take(columns, rows, times, offsets, times)
+    placed = Placed(year.topic.name, offsets, np.zeros(len(rows), np.int32))
+    told = sketches.take(columns, rows, times, placed, times)
     told += sketches.tell((hour + 1) * HOUR_MS + HOUR_MS // 10, 1)
     for value in told:
         statistics.take(blocks.decode(value))

@@ -108,13 +108,13 @@ function showSlices(section, model) {
   fill(part(section, "slices"), SLICES, rows, fields.length ? "no label of this yet" : "this model declares no slices, or no label has come yet");
 }
 
-const SKEW = [{ title: "Feature" }, { title: "Distance", className: number }, { title: "PSI", className: number }, { title: "L∞", className: number }, { title: "Asked", className: number }, { title: "Learned", className: number }];
+const SKEW = [{ title: "Feature" }, { title: "Distance", className: number }, { title: "Bound", className: number }, { title: "PSI", className: number }, { title: "L∞", className: number }, { title: "Asked", className: number }, { title: "Learned", className: number }];
 const MOST_SKEWED = 10;
 
 /** The features whose values moved most from those that were learned from. */
 function showSkew(section, model) {
   const furthest = [...model.skew].sort((a, b) => b.jensen_shannon - a.jensen_shannon).slice(0, MOST_SKEWED);
-  const rows = furthest.map((f) => [f.feature, fixed(f.jensen_shannon, 2), fixed(f.psi, 2), fixed(f.largest, 2), count(f.asked), count(f.learned)]);
+  const rows = furthest.map((f) => [f.feature, fixed(f.jensen_shannon, 2), fixed(f.bound, 2), fixed(f.psi, 2), fixed(f.largest, 2), count(f.asked), count(f.learned)]);
   if (rows.length < model.skew.length) rows.at(-1).note = `the ${rows.length} furthest of ${model.skew.length}`;
   fill(part(section, "skew"), SKEW, rows, "not a hundred vectors of each are known yet");
 }

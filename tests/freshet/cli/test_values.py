@@ -7,9 +7,10 @@ import io
 import msgspec
 from rich.console import Console
 
-from freshet.cli.values import show_report
-from freshet.serving.status.status import DriftFigures
+from freshet.cli.values import show_report, show_skew
+from freshet.serving.status.status import DriftFigures, SkewFigures
 from freshet.serving.values.report import Asked, Report, report
+from freshet.serving.values.skew_report import SkewReport
 from freshet.serving.values.topic import TopicStatistics
 from tests.serving.values.pieces_of import FIRST_HOUR, SALES, Told
 
@@ -67,3 +68,23 @@ def test_hours_that_were_unlike_others_are_told() -> None:
 
 def test_before_anything_came_it_says_so() -> None:
     assert "No event of this span is known yet." in said(report(TopicStatistics(SALES), Asked()))
+
+
+def skew_said(found: SkewReport) -> str:
+    out = io.StringIO()
+    show_skew(found, Console(file=out, width=140))
+    return out.getvalue()
+
+
+def test_skew_is_told_by_feature_the_farthest_first() -> None:
+    shop = SkewFigures(feature="shop", jensen_shannon=0.02, asked=100, learned=200, weeks_missing=3)
+    price = SkewFigures(feature="price", jensen_shannon=0.91, asked=1_000, learned=5_000, bound=0.3)
+    beyond = DriftFigures(field="price", hour_ms=FIRST_HOUR * 3_600_000, distance=0.91, bound=0.3)
+    text = skew_said(SkewReport("late", [shop, price], [beyond]))
+    lines = [line.split() for line in text.splitlines()]
+    assert ["price", "0.91", "0.30", "0.00", "0.00", "1,000", "5,000"] in lines
+    assert ["shop", "0.02", "–", "0.00", "0.00", "100", "200"] in lines
+    assert text.index("price") < text.index("shop")
+    assert "price: 0.91 apart, bound 0.30" in text
+    assert "Skew is watched once 3 more weeks are known." in text
+    assert "Not a hundred vectors" in skew_said(SkewReport("late", [], []))

@@ -36,6 +36,7 @@ def batch(rows: list[tuple[str | None, int, float | None]]) -> pa.RecordBatch:
     st.none() | ROWS,
     INT64,
     st.integers(1, 4096),
+    st.booleans(),
 )
 def test_a_block_comes_back_whole(
     kind: int,
@@ -44,9 +45,10 @@ def test_a_block_comes_back_whole(
     rows: list[tuple[str | None, int, float | None]] | None,
     tick: int,
     partitions: int,
+    compressed: bool,
 ) -> None:
     made = None if rows is None else batch(rows)
-    value = blocks.encode(Block(kind, origin, partition, made, tick, partitions))
+    value = blocks.encode(Block(kind, origin, partition, made, tick, partitions), compressed)
     found = blocks.decode(memoryview(value))
     assert (found.kind, found.origin, found.partition) == (kind, origin, partition)
     assert (found.tick, found.partitions) == (tick, partitions)
@@ -55,7 +57,7 @@ def test_a_block_comes_back_whole(
         assert found.rows.equals(made)
     else:
         assert found.rows is None
-    assert blocks.encode(found) == value
+    assert blocks.encode(found, compressed) == value
 
 
 @settings(deadline=None)
@@ -147,9 +149,11 @@ def test_no_tick_is_no_time_that_a_tick_could_have() -> None:
     )
 
 
+@pytest.mark.parametrize("compressed", [False, True])
 @pytest.mark.parametrize("cut", [30, 40, 90, 200])
-def test_a_block_that_is_cut_off_is_an_error_of_ours(cut: int) -> None:
-    value = blocks.encode(Block(blocks.CLEAN, "a topic with a name", 0, batch([("a", 1, 1.0)])))
+def test_a_block_that_is_cut_off_is_an_error_of_ours(cut: int, compressed: bool) -> None:
+    block = Block(blocks.CLEAN, "a topic with a name", 0, batch([("a", 1, 1.0)]))
+    value = blocks.encode(block, compressed)
     with pytest.raises(SchemaError, match=r"block.* are not a whole one"):
         blocks.decode(value[:cut])
 

@@ -143,6 +143,24 @@ def drifting(ago_ms: int | None) -> dict[str, Any]:
     return {"topics": [TopicFigures(name="arrivals", statistics=statistics)]}
 
 
+def skewed(ago_ms: int | None, moved: str = "0.5 to 1") -> dict[str, Any]:
+    found = []
+    if ago_ms is not None:
+        found = [
+            DriftFigures(
+                field="price",
+                hour_ms=NOW - ago_ms,
+                distance=0.81,
+                bound=0.4,
+                events=1_000,
+                reference_events=5_000,
+                moved=moved,
+                share=0.9,
+            )
+        ]
+    return {"models": [ModelFigures(name="late", skewed=found)]}
+
+
 def unseen() -> dict[str, Any]:
     """Of a topic with a fixed reference."""
     found = DriftFigures(
@@ -226,6 +244,10 @@ TABLE: list[tuple[str, Mapping[str, Any], Recent, tuple[str, str, str]]] = [
     ("a field that is shifted", drifting(HOUR_MS), Recent(), ("drift", "amber", "events are 0.81 (Jensen–Shannon) from 200 of the weeks before; 0.70 is")),
     ("values that never were", unseen(), Recent(), ("drift", "amber", "95% of the values of 20 events are none that 200 of May 2026 had; 100% is the bound")),
     ("a field that was, the day before", drifting(25 * HOUR_MS), Recent(), NONE),
+    ("a feature as it was learned", skewed(None), Recent(), NONE),
+    ("a feature in another unit", skewed(HOUR_MS), Recent(), ("skew", "amber", "1000 events are 0.81 (Jensen–Shannon) from 5000 of the newest vectors that late learned from; 0.40 is the bound. Most moved: 0.5 to 1")),
+    ("a category of which hashes are known", skewed(HOUR_MS, ""), Recent(), ("skew", "amber", "0.40 is the bound (PSI 0.00")),
+    ("a feature that was, the day before", skewed(25 * HOUR_MS), Recent(), NONE),
     ("labels, and too few to tell", labels(came=49, since=49), Recent(), NONE),
     ("labels of no question", labels(50, 50), Recent(), ("nothing_learned", "red", "last 50 labels came to nothing: no question is known")),
     ("labels of what was asked too late", labels(50, 50, "saw_future"), Recent(), ("nothing_learned", "red", "not later than the questions")),

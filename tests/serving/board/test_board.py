@@ -209,6 +209,22 @@ def test_skew_is_of_what_was_asked_and_of_what_was_learned(
     assert all(0.0 <= each.jensen_shannon < 0.5 for each in found)
 
 
+def test_the_first_skew_is_told_as_soon_as_there_is_enough(
+    said: Said, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Looks at what is too little are no turns, after which the next one would have to wait."""
+    monkeypatch.setattr(skew, "LEAST", 30)
+    board = said.board()
+    name = said.app.models[0].name
+    told = []
+    for batch in said.examples:
+        for i in range(len(batch)):
+            board.learn_outcomes(name, batch.rows(i, i + 1))
+            told.append(bool(board.observe().models[0].skew))
+    assert told[0] is False
+    assert told[-1] is True
+
+
 def test_lineages_tell_their_examples_snapshots_and_slices(said: Said) -> None:
     for x in learned(said).status().models[0].lineages:
         assert (x.state, x.examples, x.overall.n, x.rolling.n) == ("running", 30, 30, 30)

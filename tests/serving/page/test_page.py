@@ -762,7 +762,9 @@ def test_values_of_a_topic_are_shown_beside_the_weeks_before(
     )
     status = msgspec.structs.replace(year.status(), topics=[topic])
     page.show(**screen)
-    with serving(dashboard.app(lambda: status, year.history, values.routes(book))) as url:
+    with serving(
+        dashboard.app(lambda: status, year.history, values.routes(book, lambda: status))
+    ) as url:
         page.open(url)
         page.wait("document.body?.dataset.shown === 'yes'")
         page.ask("document.getElementById('statistics-at').open = true")

@@ -16,6 +16,7 @@ from freshet.schemas.errors import RequestError
 from freshet.schemas.topics.topic import Topic
 from freshet.schemas.wire import blocks
 from freshet.serving.page.values import routes
+from freshet.serving.status.status import DriftFigures, ModelFigures, SkewFigures, Status
 from freshet.serving.values.book import ASIDE, FILE, Book
 from freshet.serving.values.report import Asked
 from freshet.streams.sqlite.log import SqliteLog
@@ -58,11 +59,13 @@ def read(log: Any, folder: Path | None = None, topic: Topic = SALES) -> Book:
     return book
 
 
-def ask(book: Book, query: str) -> httpx.Response:
+def ask(book: Book, query: str, of: str = "topics", **status: Any) -> httpx.Response:
+    known = Status(app="shop", at_ms=0, **status)
+
     async def asked() -> httpx.Response:
-        transport = httpx.ASGITransport(Starlette(routes=routes(book)))
+        transport = httpx.ASGITransport(Starlette(routes=routes(book, lambda: known)))
         async with httpx.AsyncClient(transport=transport, base_url="http://page") as client:
-            return await client.get(f"/v1/topics/{query}")
+            return await client.get(f"/v1/{of}/{query}")
 
     return asyncio.run(asked())
 
@@ -82,6 +85,20 @@ def test_a_report_says_what_values_are_like(log: Any) -> None:
     assert fields["item"]["distinct"] == 2.0
     assert fields["id"]["kind"] == "presence"
     assert told["weeks_missing"] is None
+
+
+def test_skew_of_a_model_has_an_address_of_its_own(log: Any) -> None:
+    price = SkewFigures(feature="price", jensen_shannon=0.9, asked=100, learned=200, bound=0.3)
+    beyond = DriftFigures(field="price", hour_ms=HOUR_MS, distance=0.9, bound=0.3)
+    models = [ModelFigures(name="late", skew=[price], skewed=[beyond])]
+    told = ask(read(log), "late/skew", "models", models=models).json()
+    assert told["model"] == "late"
+    assert (told["features"][0]["feature"], told["features"][0]["bound"]) == ("price", 0.3)
+    assert told["skewed"][0]["distance"] == 0.9
+    unknown = ask(read(log), "laet/skew", "models", models=models)
+    assert unknown.status_code == 404
+    assert "model 'laet': is unknown. The models are late." in unknown.json()["error"]
+    assert ask(read(log), "late/skew?field=x", "models", models=models).status_code == 400
 
 
 def test_quantiles_of_whole_numbers_are_whole(log: Any) -> None:

@@ -128,6 +128,8 @@ def test_readiness_is_the_models_own() -> None:
     ("method", "path", "status", "text"),
     [
         ("POST", "/v2/models/laet/infer", 404, "model 'laet': is unknown. The models are late"),
+        ("POST", "/v2/models/infer", 404, "model '': is unknown. The models are late"),
+        ("POST", "/v2/models//infer", 404, "model '': is unknown. The models are late"),
         ("GET", "/v2/models/laet", 404, "The models are late"),
         ("GET", "/v2/models/laet/ready", 404, "The models are late"),
         ("GET", "/v2/models/late/versions/9", 404, "Loaded are logistic-0a.2, logistic-0a.1"),

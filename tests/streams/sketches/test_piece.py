@@ -22,7 +22,7 @@ from freshet.streams.intake.task import IntakeTask
 from freshet.streams.operators.task import Append
 from freshet.streams.sketches import sketch_kernels as kernels
 from freshet.streams.sketches.cells import MOST_CELLS
-from freshet.streams.sketches.piece import TELL_EVERY_MS
+from freshet.streams.sketches.piece import FIRST_EVERY_MS
 from freshet.streams.sketches.sketch import Sketch, merged, unpacked
 from tests.streams.sketches.test_sketch import exact, of_numbers, of_words
 from tests.streams.toy_events import START, Sent, batch, plan, topic
@@ -30,6 +30,8 @@ from tests.streams.toy_events import START, Sent, batch, plan, topic
 untimed = settings(deadline=None, max_examples=40)
 TO = "app.statistics.hours"
 HOUR = START // HOUR_MS
+MINUTE_MS = 60_000
+ON_THE_HOUR = (HOUR + 1) * HOUR_MS
 SCHEMA = EventSchema.parse(
     {
         "type": "record",
@@ -183,7 +185,7 @@ def test_sketches_are_those_of_a_plain_loop_for_any_cuts_and_restarts(
             task = task_of()
             task.load(state, [])
         appends += task.apply(batch(sent[first:after], first)).appends
-    last = sent[-1].time + 2 * TELL_EVERY_MS
+    last = sent[-1].time + 2 * FIRST_EVERY_MS
     appends += task.tick(last, 1).appends
     rows = sketches_of(rows_of(records_of(appends)))
     mine = {at: sketch for at, sketch in rows.items() if at[2] in SKETCHED}
@@ -211,7 +213,7 @@ def test_cuts_change_no_byte_of_a_piece_that_ended() -> None:
 def test_ids_times_and_sources_are_counted_only() -> None:
     task = task_of()
     appends = [*task.apply(batch([sale(1, START, shop="a")], 0)).appends]
-    appends += task.tick(START + TELL_EVERY_MS, 1).appends
+    appends += task.tick(START + FIRST_EVERY_MS, 1).appends
     rows = sketches_of(rows_of(records_of(appends)))
     for name in ("id", "at", "shop", "raw"):
         sketch = rows[HOUR, "a", name]
@@ -224,7 +226,7 @@ def test_what_is_not_a_number_is_no_value() -> None:
     task = task_of()
     sent = [sale(1, START, shop="a", price=float("nan")), sale(2, START, shop="a")]
     appends = [*task.apply(batch(sent, 0)).appends]
-    appends += task.tick(START + TELL_EVERY_MS, 1).appends
+    appends += task.tick(START + FIRST_EVERY_MS, 1).appends
     rows = sketches_of(rows_of(records_of(appends)))
     price = rows[HOUR, "a", "price"]
     # Whether it is taken at all is intake's to say.
@@ -235,7 +237,7 @@ def test_values_are_counted_as_they_were_sent_whatever_fills_them() -> None:
     filled = {"item": impute.constant("none"), "price": impute.constant(1.0)}
     task = task_of(impute=filled)
     appends = [*task.apply(batch([sale(1, START, shop="a"), sale(2, START)], 0)).appends]
-    appends += task.tick(START + TELL_EVERY_MS, 1).appends
+    appends += task.tick(START + FIRST_EVERY_MS, 1).appends
     rows = sketches_of(rows_of(records_of(appends)))
     for name in filled:
         assert rows[HOUR, "a", name].rows == 1
@@ -255,21 +257,53 @@ def test_a_long_run_of_one_source_is_counted_as_singly() -> None:
         appends = []
         for first in range(0, len(sent), size):
             appends += task.apply(batch(sent[first : first + size], first)).appends
-        appends += task.tick(sent[-1].time + 2 * TELL_EVERY_MS, 1).appends
+        appends += task.tick(sent[-1].time + 2 * FIRST_EVERY_MS, 1).appends
         told.append([value for a in appends if a.topic == TO for value in a.values])
     assert told[0] == told[1] == told[2]
 
 
-def test_time_is_told_every_few_minutes_and_figures_where_they_changed() -> None:
+def test_figures_are_told_soon_and_then_at_intervals_that_grow() -> None:
+    """Each time the whole piece is told, and stays in the log: so an hour costs four at most."""
     task = task_of()
-    task.apply(batch([sale(1, START)], 0))
-    first = list(records_of(task.tick(START + TELL_EVERY_MS, 3).appends))
+    task.apply(batch([sale(1, ON_THE_HOUR)], 0))
+    first = list(records_of(task.tick(ON_THE_HOUR + FIRST_EVERY_MS, 3).appends))
     assert [block.rows is None for block in first] == [False, True]
-    assert first[-1].tick == START + TELL_EVERY_MS
+    assert first[-1].tick == ON_THE_HOUR + FIRST_EVERY_MS
     assert first[-1].partitions == 3
-    assert not list(records_of(task.tick(START + TELL_EVERY_MS + 1, 3).appends))
-    second = list(records_of(task.tick(START + 2 * TELL_EVERY_MS, 3).appends))
-    assert [block.rows is None for block in second] == [True]
+    told = [at for at, has_rows in told_in_an_hour(task, range(2, 61), busy=True) if has_rows]
+    # With the next hour's first event the piece is at its end.
+    assert told == [15, 30, 60]
+
+
+def test_a_partition_that_is_quiet_tells_its_time_once_an_hour() -> None:
+    task = task_of()
+    task.apply(batch([sale(1, ON_THE_HOUR)], 0))
+    told = told_in_an_hour(task, range(5, 186), busy=False)
+    assert told == [(5, True), (65, False), (125, False), (185, False)]
+
+
+def test_a_piece_that_begins_within_an_hour_is_not_left_for_its_end() -> None:
+    task = task_of()
+    task.tick(ON_THE_HOUR + 31 * MINUTE_MS, 1)
+    task.apply(batch([sale(1, ON_THE_HOUR + 32 * MINUTE_MS)], 0))
+    told = told_in_an_hour(task, range(32, 60), busy=False)
+    assert told == [(35, True)]
+
+
+def told_in_an_hour(task: IntakeTask, minutes: range, busy: bool) -> list[tuple[int, bool]]:
+    """The minutes in which anything is told, and whether that is rows; a `busy` partition has an
+    event in each."""
+    found = []
+    for minute in minutes:
+        appends = []
+        if busy:
+            sent = sale(minute, ON_THE_HOUR + minute * MINUTE_MS)
+            appends += task.apply(batch([sent], minute)).appends
+        appends += task.tick(ON_THE_HOUR + minute * MINUTE_MS, 1).appends
+        told = list(records_of(appends))
+        if told:
+            found.append((minute, any(block.rows is not None for block in told)))
+    return found
 
 
 def test_a_hundred_thousand_sources_have_bounded_memory() -> None:
@@ -278,7 +312,7 @@ def test_a_hundred_thousand_sources_have_bounded_memory() -> None:
         sale(i, START + i, shop=f"shop {i}", item=str(i), price=float(i)) for i in range(100_000)
     ]
     appends = task.apply(batch(sent, 0)).appends
-    rows = rows_of(records_of([*appends, *task.tick(sent[-1].time + TELL_EVERY_MS, 1).appends]))
+    rows = rows_of(records_of([*appends, *task.tick(sent[-1].time + FIRST_EVERY_MS, 1).appends]))
     known = {row["source"] for row in rows}
     assert len(known) == kernels.SOURCES + 1
     of_price = [unpacked(row["sketch"]) for row in rows if row["field"] == "price"]
@@ -308,7 +342,7 @@ def test_a_piece_of_a_topic_that_was_declared_otherwise_is_left_out() -> None:
     task.apply(batch([sale(1, START, shop="a")], 0))
     other = task_of(source="kind")
     other.load(task.dump(full=True), [])
-    assert not rows_of(records_of(other.tick(START + TELL_EVERY_MS, 1).appends))
+    assert not rows_of(records_of(other.tick(START + FIRST_EVERY_MS, 1).appends))
 
 
 def test_without_a_log_for_them_none_are_made() -> None:
