@@ -37,14 +37,18 @@ class Packed:
     @property
     def starts(self) -> I64:
         """Where each begins, int64 `[n]`."""
-        starts = np.zeros_like(self.ends)
+        starts = np.empty(self.ends.size, np.int64)
+        # Also where there is none.
+        starts[:1] = 0
         starts[1:] = self.ends[:-1]
         return starts
 
     @property
     def lengths(self) -> I64:
         """How many bytes each has, int64 `[n]`."""
-        return self.ends - self.starts
+        lengths = self.ends.copy()
+        lengths[1:] -= self.ends[:-1]
+        return lengths
 
     @property
     def present(self) -> npt.NDArray[np.bool_]:

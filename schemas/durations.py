@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal
+from functools import lru_cache
 
 from freshet.schemas.errors import DefinitionError
 
@@ -32,6 +33,13 @@ def milliseconds(text: str, name: str = "duration") -> int:
     >>> milliseconds("1h30m")
     5400000
     """
+    try:
+        return _read(text, name)
+    except TypeError:  # what has no hash, and so is no text
+        return _parsed(text, name)
+
+
+def _parsed(text: str, name: str) -> int:
     written = str(text)
     shown = f"{name}={text!r}"
     parts = _PART.findall(written[: MOST_TEXT + 1])
@@ -45,6 +53,10 @@ def milliseconds(text: str, name: str = "duration") -> int:
         "is not a duration",
         f"Write a number and a unit, such as 250ms, 5s, 2m, 1h30m or 7d (units: {units}).",
     )
+
+
+# Each turn of an operator asks for some.
+_read = lru_cache(maxsize=1_000)(_parsed)
 
 
 def _whole(total: Decimal | int, shown: str) -> int:

@@ -23,6 +23,12 @@ def as_stored(words: I64, ends: I64) -> Packed:
     return packed
 
 
+def have_events(rows: Packed) -> Bools:
+    """Which rows, bool `[n]`, are neither erased nor over."""
+    out: Bools = _newest_of(rows) > OVER
+    return out
+
+
 def is_erased(rows: Packed) -> Bools:
     """Which rows, bool `[n]`, are nothing but the version of what erased them."""
     out: Bools = _newest_of(rows) == NEVER

@@ -97,6 +97,7 @@ def by_view(
         at = after
 
 
-def lengths_of(rows: Packed, keys: Iterable[bytes]) -> list[int]:
+def lengths_of(rows: Packed, keys: Sequence[bytes]) -> list[int]:
     """How many bytes each key has with its row."""
-    return [len(key) + length for key, length in zip(keys, rows.lengths.tolist())]
+    found: list[int] = (rows.lengths + np.fromiter(map(len, keys), np.int64, len(keys))).tolist()
+    return found

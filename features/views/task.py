@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from freshet.features.cold.bounded_rows import BoundedRows
 from freshet.features.cold.memory import RowMemory
 from freshet.features.cold.named import is_named
 from freshet.features.packed import Packed
-from freshet.features.partition.as_stored import is_erased, is_over
+from freshet.features.partition.as_stored import have_events, is_erased, is_over
 from freshet.features.partition.events import More
 from freshet.features.partition.rows import ViewRows
 from freshet.features.stores.contract import VERSION_BYTES, Store
@@ -54,6 +55,10 @@ class ViewTask:
     A mark tells readers when they are all there. `end` is where the partition's log ended when it
     was assigned: before this task has come that far, it may lack rows that an earlier one has had,
     and does not say that they are complete. Rows that `memory` has no room for lie on disk.
+
+    What the store's generation was is trusted for `trusted_seconds`, but never where a mark is to
+    be put, or time to be told: rows that were lost meanwhile are of a generation that no mark is
+    of.
     """
 
     def __init__(
@@ -64,6 +69,7 @@ class ViewTask:
         store: Store,
         end: int = 0,
         memory: RowMemory | None = None,
+        trusted_seconds: float = 0.0,
     ) -> None:
         self.name = f"view:{view.name}:{partition}"
         self._view = view
@@ -78,6 +84,9 @@ class ViewTask:
         self._ticks = Ticks(names if len(names) > 1 else ())
         self._clock = LogClock()
         self._generation: str | None = None  # of the store when all rows were in it
+        self._trusted_seconds = trusted_seconds
+        self._trusted_until = float("-inf")  # monotonic; it was never asked
+        self._told = (blocks.NO_TICK, False)  # when it was: tick, and whether all rows were there
         self._mark = PartitionMark(store, stored_as, partition)
         self._position = 0  # in the log: the offset after what was applied
         self._end = end
@@ -154,18 +163,33 @@ class ViewTask:
         if len(touched[0]):  # tries are many while the store is away
             self._unwritten.append(touched)
         self._put_unwritten()
+        if self._must_ask():
+            self._see_generation()
+        # The store has seen which rows are gone, and so they may be.
+        self._rows.let_go()
+
+    def _must_ask(self) -> bool:
+        """Whether the store is to be asked once more if it still has all rows."""
+        return self._told != self._tells() or time.monotonic() >= self._trusted_until
+
+    def _tells(self) -> tuple[int, bool]:
+        """Up to which tick all input is taken, and whether all rows are those of the log."""
+        return self._ticks.finished, self._position >= self._end
+
+    def _see_generation(self) -> None:
+        """Write all rows if the store has lost some; then the mark."""
         generation = self._store.generation()
         if generation != self._generation:
             for part in self._rows.all_parts():
                 self._unwritten.append(part)
                 self._put_unwritten()
             self._generation = generation
-        # The store has seen which rows are gone, and so they may be.
-        self._rows.let_go()
         # After the rows, so that whoever finds it finds them. If they are lost in between, the mark
         # is of a generation that is over.
         if self._position >= self._end:
             self._mark.put(generation, self._position, self._ticks.finished)
+        self._told = self._tells()
+        self._trusted_until = time.monotonic() + self._trusted_seconds
 
     def _put_unwritten(self) -> None:
         while self._unwritten:
@@ -175,12 +199,12 @@ class ViewTask:
             self._unwritten.pop(0)
 
     def _put(self, keys: list[bytes], rows: Packed) -> None:
-        erased = is_erased(rows)
-        over = is_over(rows)
-        there = ~(erased | over)
+        there = have_events(rows)
         if there.all():
             self._refused.write(keys, rows)
             return
+        erased = is_erased(rows)
+        over = is_over(rows)
         if there.any():
             self._refused.write(*_chosen(keys, rows, there))
         # With the newest version among them: whatever makes one of them anew comes after all that

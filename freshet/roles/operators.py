@@ -19,6 +19,9 @@ from freshet.streams.operators.loop import Steering
 from freshet.streams.registry.asking import Asking
 from freshet.streams.registry.writers import Writers
 
+# For how long a view takes its store for the one that it was: no longer than until a tick comes.
+TRUSTED_SECONDS = 1.0
+
 
 def intake(ctx: Context) -> None:
     """Source topics to clean logs, labels and dead letters; see `intakes` for which. Of those that
@@ -96,7 +99,8 @@ def view(ctx: Context) -> None:
     def task(topic: str, partition: int) -> ViewTask:
         _, end = ctx.log.bounds(topic).spans[partition]
         own = views[topic]
-        return ViewTask(own, ctx.app.stored_as(own), partition, store, end, memory)
+        stored_as = ctx.app.stored_as(own)
+        return ViewTask(own, stored_as, partition, store, end, memory, TRUSTED_SECONDS)
 
     ctx.operator(list(views), task).run(ctx.stop)
 

@@ -27,7 +27,7 @@ def frozen(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
     read-only, so all that kernels only read is passed so."""
     if values.flags.writeable:
         values = values.view()
-        values.flags.writeable = False
+        values.setflags(write=False)
     return values
 
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 from freshet.schemas.avro.walker_kernels import Decoded
 from freshet.schemas.errors import SchemaError
 from freshet.schemas.events import lists
-from freshet.schemas.events.codec import EventCodec
+from freshet.schemas.events.codec import EventCodec, frozen
 from freshet.schemas.events.field import FLOATS, KEY_TYPES, TEXTS, Field
 from freshet.schemas.events.schema import EventSchema
 from freshet.schemas.text.columns import Texts
@@ -55,6 +55,8 @@ I64 = npt.NDArray[np.int64]
 F64 = npt.NDArray[np.float64]
 U8 = npt.NDArray[np.uint8]
 Bools = npt.NDArray[np.bool_]
+# Of texts: data, where each starts and ends, and which are there.
+Arrays = tuple[U8, I64, I64, Bools]
 _EXACT = 1 << 53  # below it every whole number is a float64
 _EXACT_TENS = 22  # 10 to that, too
 
@@ -95,6 +97,7 @@ class Columns:
         self.codec = codec
         self._symbols = codec.symbols
         self._texts: dict[str, Texts] = {}
+        self._frozen: dict[str, Arrays] = {}
         self._values: dict[str, tuple[npt.NDArray[Any], Bools]] = {}
 
     def __len__(self) -> int:
@@ -135,11 +138,29 @@ class Columns:
     def key(self, name: str) -> Texts:
         """A field that may be a key or an id, as canonical texts: see
         `freshet.schemas.text.keys`."""
+        # Of texts alone something is found: they are their own keys.
+        made = self._texts.get(name)
+        if made is not None:
+            return made
         _, field = self._find(name, KEY_TYPES)
         if field.type in TEXTS:
             return self.text(name)
         every = np.arange(self.n)
         return Texts.from_arrow(self.arrow(name, every).cast(pa.string()))
+
+    def frozen_text(self, name: str) -> Arrays:
+        """The arrays of `text`, read-only, as kernels take them; several ask for the same."""
+        found = self._frozen.get(name)
+        if found is None:
+            texts = self.text(name)
+            found = (
+                frozen(texts.data),
+                frozen(texts.start),
+                frozen(texts.end),
+                frozen(texts.valid),
+            )
+            self._frozen[name] = found
+        return found
 
     def integers(self, name: str) -> tuple[I64, Bools]:
         """An int, long or boolean field, int64 `[n]` (0 where missing), and where it is there, bool
@@ -170,6 +191,7 @@ class Columns:
         rounded."""
         if isinstance(values, Texts):
             self._find(name, TEXTS)
+            self._frozen.pop(name, None)
             self._texts[name] = Texts(
                 values.data,
                 values.start,

@@ -187,5 +187,5 @@ def _read_only(texts: Texts) -> list[npt.NDArray[Any]]:
     """A column's arrays, all read-only: kernels are compiled for one kind of arrays."""
     views = [array.view() for array in (texts.data, texts.start, texts.end, texts.valid)]
     for view in views:
-        view.flags.writeable = False
+        view.setflags(write=False)
     return views

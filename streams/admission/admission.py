@@ -119,6 +119,12 @@ class Admission:
         `dedup` yet. It is `tick` now, or later if records say so; none was appended after
         `bound_ms` (None: all of them say rightly when).
         """
+        # Nearly always: neither the clock nor so many ids ask for it.
+        is_new = self._since_ms == NO_TICK or self._seen.is_empty
+        old_enough = self._since_ms + self._dedup_ms
+        is_many = self._seen.in_current >= MANY_IDS
+        if not is_new and not is_many and tick < old_enough:
+            return False
         # The slowest partition's: what it still holds may be a repeat of what another brought.
         appended = min(self._reached(), default=NO_TICK)
         if bound_ms is not None:
@@ -126,10 +132,9 @@ class Admission:
         now = max(tick, appended)
         if now == NO_TICK:
             return False
-        if self._since_ms == NO_TICK or self._seen.is_empty:
+        if is_new:
             self._since_ms = now
-        old_enough = self._since_ms + self._dedup_ms
-        is_many = self._seen.in_current >= MANY_IDS
+            old_enough = now + self._dedup_ms
         if tick < old_enough and not (is_many and now >= old_enough):
             return False
         self._seen.turn()

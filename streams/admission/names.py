@@ -27,7 +27,7 @@ def names_of(topic: Topic, columns: Columns) -> kernels.Names:
         nobody = frozen(np.zeros(columns.n, np.bool_))
         return kernels.Names(frozen(columns.data), nothing, nothing, nobody, False)
     if are_texts(topic):
-        return names_in(columns.text(topic.source))
+        return kernels.Names(*columns.frozen_text(topic.source), True)
     at = topic.events.position(topic.source)
     first, second = columns.words[at]
     valid = frozen(columns.valid[at])

@@ -10,7 +10,6 @@ import numpy.typing as npt
 from freshet.schemas.events.codec import frozen
 from freshet.schemas.events.columns import Columns
 from freshet.schemas.events.field import FLOATS, TEXTS
-from freshet.schemas.text.columns import Texts
 from freshet.streams.filters import kernels
 from freshet.streams.filters.conditions import (
     OPERATORS,
@@ -65,9 +64,10 @@ def _known(found: Bools, valid: Bools) -> Truth:
 def _compared(condition: Compared, columns: Columns) -> Truth:
     field, by, value = condition.field, condition.by, condition.value
     if isinstance(value, str):
-        texts = columns.text(field)
-        same = _equal(texts, value)
-        return _known(same if by == "Eq" else ~same, texts.valid)
+        given = columns.frozen_text(field)
+        same: Bools = kernels.equal(given, frozen(np.frombuffer(value.encode(), np.uint8)))
+        *_, valid = given
+        return _known(same if by == "Eq" else ~same, valid)
     if columns.schema[field].type not in FLOATS:
         whole, valid = columns.integers(field)
         return _known(OPERATORS[by](whole, value), valid)
@@ -79,12 +79,6 @@ def _compared(condition: Compared, columns: Columns) -> Truth:
     if by == "GtEq":
         return _known(~(numbers < value), valid)
     return _known(OPERATORS[by](numbers, value), valid)
-
-
-def _equal(texts: Texts, value: str) -> Bools:
-    given = (frozen(texts.data), frozen(texts.start), frozen(texts.end), frozen(texts.valid))
-    found: Bools = kernels.equal(given, frozen(np.frombuffer(value.encode(), np.uint8)))
-    return found
 
 
 def _valid(columns: Columns, field: str) -> Bools:

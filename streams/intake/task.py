@@ -275,10 +275,12 @@ class IntakeTask:
         return True
 
     def doubts(self, batch: Batch, now_ms: int) -> bool:
-        ahead = ahead_of(self._vouched.bounded(batch), now_ms)
-        if not len(ahead):
-            return False
+        batch = self._vouched.bounded(batch)
         latest = latest_ms(now_ms)
+        # Nearly always: clocks agree.
+        if int(batch.times.max()) <= latest:
+            return False
+        ahead = ahead_of(batch, now_ms)
         # So far ahead that no event of then would be taken: that is no clock, whatever it stamps.
         if int(ahead.times.max()) > latest + self._max_future:
             return True

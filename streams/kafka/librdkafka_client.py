@@ -149,6 +149,9 @@ class LibrdkafkaClient:
             self._messages = np.zeros(max_records, np.uint64)
         consume = self._lib.consume_batch_queue
         at = self._messages.ctypes.data
+        if not seconds:
+            count = consume(self._queue, 0, at, max_records)
+            return self._columns(self._messages[:count]) if count > 0 else ([], [])
         # librdkafka waits until as many as were asked for are there: ask for one, then for what
         # else there is
         count = consume(self._queue, int(seconds * 1000), at, 1)

@@ -14,7 +14,15 @@ import structlog
 from freshet.schemas.topics.topic import Freshness
 from freshet.streams.log.contract import Batch
 from freshet.streams.operators.checkpoints import Checkpoints
-from freshet.streams.operators.task import Filing, Preparing, Recording, Settling, Task
+from freshet.streams.operators.task import (
+    Filing,
+    Preparing,
+    Recording,
+    Refusable,
+    Settling,
+    Task,
+    Ticking,
+)
 
 log = structlog.get_logger()
 # Offsets that a recording task gets ahead of its checkpoint, at most: what 100,000 events a second
@@ -44,8 +52,9 @@ class Assignment:
     told must not be out of date. `held` is how far whoever had it before may have got: to the end
     of its log when it was assigned, and of a recording task no further than `REACH`. `recording` is
     the task as one that records what it takes on, if it does, `preparing` as one that needs to be
-    prepared, `filing` as one that may keep files, and `settling` as one that may have to be saved
-    by itself.
+    prepared, `filing` as one that may keep files, `settling` as one that may have to be saved by
+    itself, `ticking` as one that is told the time, and `refusable` as one of whose rows some may be
+    refused.
     """
 
     task: Task
@@ -60,6 +69,8 @@ class Assignment:
     preparing: Preparing | None = field(init=False)
     filing: Filing | None = field(init=False)
     settling: Settling | None = field(init=False)
+    ticking: Ticking | None = field(init=False)
+    refusable: Refusable | None = field(init=False)
 
     def __post_init__(self) -> None:
         # Once: what a protocol asks of a task costs more to find out than a batch's look-ups.
@@ -75,6 +86,12 @@ class Assignment:
         self.settling = None
         if isinstance(self.task, Settling):
             self.settling = self.task
+        self.ticking = None
+        if isinstance(self.task, Ticking):
+            self.ticking = self.task
+        self.refusable = None
+        if isinstance(self.task, Refusable):
+            self.refusable = self.task
 
     @classmethod
     def resumed(
@@ -129,6 +146,8 @@ class Assignment:
         if self.recording is None:
             return batch
         saved = max(self.start, self.saved or 0)
+        if int(batch.offsets[-1]) < saved + REACH:
+            return batch
         taken = int(np.searchsorted(batch.offsets, saved + REACH))
         found = batch.rows(0, taken)
         # A gap in the log: the checkpoint is as of what comes after it.

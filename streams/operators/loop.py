@@ -29,6 +29,7 @@ from freshet.schemas.errors import (
 )
 from freshet.schemas.topics.topic import Freshness
 from freshet.schemas.wire.messages import Message
+from freshet.streams import garbage
 from freshet.streams.control.channels import Channels, send
 from freshet.streams.log.contract import (
     Batch,
@@ -49,9 +50,7 @@ from freshet.streams.operators.report import STATUS_SECONDS, Reporter
 from freshet.streams.operators.task import (
     Append,
     Outputs,
-    Refusable,
     Task,
-    Ticking,
 )
 from freshet.streams.operators.ticks import (
     Pace,
@@ -64,6 +63,9 @@ from freshet.streams.vitals.vitals import Vitals
 
 # These are no record's fault: the role waits, or ends and is started again.
 ENVIRONMENT = (ComponentError, SnapshotError, OSError, MemoryError)
+# After so many turns of work all is loaded that stays: with the first batch kernels, later what is
+# seldom needed.
+SETTLED = (1, 100)
 WAITS = "this role waits and reads nothing; its rows are written once the store is back"
 
 
@@ -160,6 +162,7 @@ class Operator:
         self._records = 0
         self._resting = False
         self._idle = False  # whether the turn before had nothing to do
+        self._has_heard = False  # since tasks were told what is set
         self._writer = place.log.writer()
         self._listener = Listener(
             place.log,
@@ -189,9 +192,13 @@ class Operator:
 
     def run(self, stop: threading.Event) -> None:
         """Loop until stopped; then finish the step, checkpoint and close."""
+        worked = 0
         try:
             while not stop.is_set():
-                self.step(self._rhythm.idle_seconds)
+                if self.step(self._rhythm.idle_seconds):
+                    worked += 1
+                    if worked in SETTLED:
+                        garbage.leave_alone()
             self.checkpoint()
         finally:
             self.close()
@@ -208,7 +215,8 @@ class Operator:
         wait_seconds = self._hear_the_time(max_wait_seconds)
         if self._listener.due:
             self._hear(0.0)
-        self._configure()  # now, not after the next wait for records
+        if self._has_heard:
+            self._configure()  # now, not after the next wait for records
         self._rest()
         batches = self._poll(wait_seconds)  # step 1
         for batch in batches:
@@ -265,6 +273,7 @@ class Operator:
 
     def _hear(self, max_wait_seconds: float) -> None:
         """Take in what was said on the control log."""
+        self._has_heard = True
         if self._listener.hear(max_wait_seconds):
             for assigned in self._assigned.values():
                 assigned.settings_pending = assigned.settings_pending or AT_ONCE
@@ -273,11 +282,13 @@ class Operator:
         """Tell tasks what is set, and let them forget, each at a checkpoint, which records it."""
         if self._turn:
             return
+        self._has_heard = False
         settings = self._listener.settings
+        bound_ms = self._job.pace.bound_ms()
         for key, assigned in self._assigned.items():
             read = self._reader.position(*key)
             is_configured = assigned.configure(settings, Since(read, self._listener.position))
-            is_turned = assigned.turn(read, self._job.pace.bound_ms())
+            is_turned = assigned.turn(read, bound_ms)
             is_settled = assigned.settle()
             if is_configured or is_turned or is_settled:
                 self._save(key, assigned, changed=True)
@@ -375,7 +386,7 @@ class Operator:
         self._ticker.aim({key: a.task.finished for key, a in self._assigned.items()})
 
     def _may_tick(self) -> bool:
-        return bool(self._ticker.reached(self._reader.position))
+        return self._ticker.waits and bool(self._ticker.reached(self._reader.position))
 
     def _tick(self) -> bool:
         """Tell the time to tasks that have all which their partition held then; whether to any."""
@@ -385,9 +396,10 @@ class Operator:
         reached = self._ticker.reached(self._reader.position)
         for key, goal in reached.items():
             self._ticker.done(key)
-            task = self._assigned[key].task
-            if isinstance(task, Ticking):
-                self._turn.add(key, task, task.tick(goal.tick, goal.partitions))
+            assigned = self._assigned[key]
+            if assigned.ticking is not None:
+                out = assigned.ticking.tick(goal.tick, goal.partitions)
+                self._turn.add(key, assigned.task, out)
         return bool(reached)
 
     # ----------------------------------------------------------------- rows, outputs, checkpoints
@@ -406,19 +418,20 @@ class Operator:
         try:
             for key, task in self._turn.tasks.items():
                 task.write()
-                self._assigned[key].written_at = self._rhythm.wall()
-                self._bury_rows(key, task)
+                assigned = self._assigned[key]
+                assigned.written_at = self._rhythm.wall()
+                self._bury_rows(key, assigned)
         except StoreError as error:
             self._outages.begin(error, WAITS)
             return False
         self._outages.over("store")
         return True
 
-    def _bury_rows(self, key: TopicPartition, task: Task) -> None:
+    def _bury_rows(self, key: TopicPartition, assigned: Assignment) -> None:
         """Rows that the store refuses are dead letters, and hold nothing up."""
-        if not isinstance(task, Refusable):
+        if assigned.refusable is None:
             return
-        refused = task.refused_rows()
+        refused = assigned.refusable.refused_rows()
         if refused:
             topic, partition = key
             values = letters_of_rows(refused, self._job.origin_of(topic), partition)

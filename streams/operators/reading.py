@@ -13,6 +13,9 @@ from freshet.streams.operators.task import Preparing
 from freshet.streams.outages import Outages
 
 MAX_RECORDS = 20_000  # of a turn: a hundredth of a second of work, in blocks that are worth it
+# How often it is looked for more, where a fuller batch is waited for: each look costs as much as
+# some hundred records, and callbacks of the reader wait for it.
+LOOK_SECONDS = 0.02
 WAITS = (
     "topics with records of a schema that is not known yet are not read further; nothing of them "
     "is settled or lost"
@@ -20,19 +23,25 @@ WAITS = (
 
 
 class Reading:
-    """The records of the partitions that a reader was given. `wall` is a clock in seconds."""
+    """The records of the partitions that a reader was given. `wall` is a clock in seconds, and
+    `sleep` waits for so many of them."""
 
     def __init__(
         self,
         reader: Reader,
         max_records: int = MAX_RECORDS,
         wall: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._reader = reader
         self._max_records = max_records
         self._wall = wall
+        self._sleep = sleep
         self._gathered: list[Batch] = []
-        self._handed_over_at = float("-inf")  # never yet, so the first go at once
+        self._handed_over_at = float("-inf")  # never yet
+        self._is_worked_on = False  # what was handed over, since the last look for more
+        self._next_at = float("-inf")  # the first go at once
+        self._was_full = False
         self._resting = False
 
     def rest(self, resting: bool, partitions: Sequence[TopicPartition]) -> None:
@@ -47,33 +56,64 @@ class Reading:
         more_seconds: Callable[[], float],
         enough: Callable[[], bool],
     ) -> list[Batch]:
-        """Records as soon as there are any, but not before `more_seconds` are over since the ones
-        before them were handed over, unless there are many or `enough` says so: else every event
-        would become a block of its own.
+        """Records as soon as there are any, but not before `more_seconds` are over since the work
+        on the ones before them, unless there are many or `enough` says so: else every event would
+        become a block of its own. Where that work took longer, those that came meanwhile have
+        waited long enough.
 
         What is gathered may shrink while more is waited for: a rebalance `forget`s.
         """
-        self._gathered = self._reader.poll(self._max_records, max_wait_seconds)
         if self._resting:
+            self._gathered = self._reader.poll(self._max_records, max_wait_seconds)
             return self._put_back()
-        wait_seconds = 0.0 if not self._gathered else more_seconds()
-        # Not from now: while the last ones were worked on, these have waited already.
-        deadline = self._handed_over_at + wait_seconds
-        while wait_seconds and not enough():
-            room = self._max_records - sum(map(len, self._gathered))
-            left_seconds = deadline - self._wall()
-            # Few records may be many bytes: what is taken at once must fit into memory, with all
-            # that is made of it.
-            is_full = room <= 0 or sum(map(_bytes_of, self._gathered)) >= READ_BYTES
-            if is_full or left_seconds <= 0:
+        until = self._wall() + max_wait_seconds
+        # Behind: what comes next is there already, and as much as is worth a turn.
+        if self._was_full:
+            self._take(0.0)
+        if self._is_worked_on:
+            self._is_worked_on = False
+            wait_seconds = more_seconds()
+            # From now, so that what a turn costs by itself is spread over the events of as long;
+            # and once, however often it is asked before any come.
+            self._next_at = self._wall()
+            if self._next_at - self._handed_over_at < wait_seconds:
+                self._next_at += wait_seconds
+        while not self._is_full and not enough():
+            now = self._wall()
+            left_seconds = self._next_at - now
+            if not self._gathered:
+                # Whoever waits has to see to other things by then.
+                left_seconds = min(left_seconds, until - now)
+            if left_seconds <= 0:
                 break
-            more = self._reader.poll(room, left_seconds)
-            self._gathered = [*self._gathered, *more]
+            # Asleep, and not in the reader, which comes back with each few that arrive.
+            self._sleep(min(left_seconds, LOOK_SECONDS))
+            self._take(0.0)
+        if not self._gathered:
+            self._take(max(0.0, until - self._wall()))
+        self._was_full = self._is_full
         gathered = joined(self._gathered)
         self._gathered = []
         if gathered:
             self._handed_over_at = self._wall()
+            self._is_worked_on = True
         return gathered
+
+    def _take(self, max_wait_seconds: float) -> None:
+        """More records, if there are any within that time."""
+        room = self._max_records - sum(map(len, self._gathered))
+        more = self._reader.poll(room, max_wait_seconds)
+        # After that: the reader's callbacks may have forgotten some of those before.
+        self._gathered = [*self._gathered, *more]
+
+    @property
+    def _is_full(self) -> bool:
+        """Whether there are as many as are taken at once."""
+        if sum(map(len, self._gathered)) >= self._max_records:
+            return True
+        # Few records may be many bytes: what is taken at once must fit into memory, with all that
+        # is made of it.
+        return sum(map(_bytes_of, self._gathered)) >= READ_BYTES
 
     def forget(self, gone: Collection[TopicPartition]) -> None:
         """These partitions are no longer ours."""

@@ -160,8 +160,12 @@ class Ticker:
     def aim(self, told: Mapping[TopicPartition, int]) -> None:
         """Give a goal to each partition that has none and was `told` an older time than it is
         now."""
-        self._goals = {key: goal for key, goal in self._goals.items() if key in told}
         now = self.pace.now_ms()
+        # No time was told yet, or never is.
+        if now == NO_TICK:
+            return
+        if self._goals:
+            self._goals = {key: goal for key, goal in self._goals.items() if key in told}
         self.pace.resume(max(told.values(), default=NO_TICK))
         behind = [key for key, tick in told.items() if tick < now and key not in self._goals]
         if not behind or time.monotonic() < self._ask_at:

@@ -24,7 +24,7 @@ from freshet.schemas.events.decode import decode
 from freshet.schemas.topics.topic import Freshness
 from freshet.schemas.wire import blocks
 from freshet.schemas.wire.blocks import Block
-from freshet.streams.admission.vouched import Vouched, ahead_of
+from freshet.streams.admission.vouched import Vouched, latest_ms
 from freshet.streams.intake import tombstones
 from freshet.streams.intake.task import IntakePlan
 from freshet.streams.log.contract import Batch
@@ -96,7 +96,7 @@ class RepartitionTask:
         return False
 
     def doubts(self, batch: Batch, now_ms: int) -> bool:
-        return len(ahead_of(self._vouched.bounded(batch), now_ms)) > 0
+        return bool((self._vouched.bounded(batch).times > latest_ms(now_ms)).any())
 
     def vouch(self, batch: Batch, now_ms: int) -> None:
         self._vouched.note(batch, now_ms)

@@ -21,7 +21,7 @@ import pyarrow as pa
 from freshet.schemas.durations import HOUR_MS
 from freshet.schemas.events.codec import frozen
 from freshet.schemas.events.columns import Columns
-from freshet.schemas.events.field import Field
+from freshet.schemas.events.field import TEXTS, Field
 from freshet.schemas.sizes import BLOCK_BYTES
 from freshet.schemas.text.columns import Texts
 from freshet.schemas.topics.topic import Topic
@@ -169,11 +169,12 @@ class TopicSketches:
         return (hour, turn) > (hour_told, turn_told)
 
     def _named(self, columns: Columns) -> kernels.Named:
-        if self._topic.source is None:
-            texts = Texts.missing(columns.n)
-        else:
-            texts = columns.key(self._topic.source)
-        return _frozen(texts)
+        source = self._topic.source
+        if source is None:
+            return _frozen(Texts.missing(columns.n))
+        if columns.schema[source].type in TEXTS:
+            return kernels.Named(*columns.frozen_text(source))
+        return _frozen(columns.key(source))
 
     def _count(
         self,

@@ -19,6 +19,10 @@ from tests.bench.stream_peers.flight_job import HEADER, SCHEMA
 
 KEYS, DAY_MS, FIRST_MS = 300, 86_400_000, 1_700_000_000_000
 
+# As it is declared where nothing is said of it, unless they are to be left out.
+statistics = fr.Statistics()
+if os.environ.get("FRESHET_BENCH_STATISTICS") == "none":
+    statistics = None
 flights = fr.Topic(
     "flights",
     schema=SCHEMA,
@@ -28,6 +32,7 @@ flights = fr.Topic(
     drop={"no_origin": pl.col("origin") == ""},
     impute={"dep_delay": fr.impute.constant(0.0)},
     dedup="10m",
+    statistics=statistics,
     partitions=int(os.environ.get("FRESHET_BENCH_PARTITIONS", "1")),
     freshness=fr.Freshness(
         lateness="2m",

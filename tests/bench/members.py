@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from importlib import import_module
 from pathlib import Path
@@ -17,7 +17,10 @@ from pathlib import Path
 import psutil
 from confluent_kafka.admin import AdminClient
 
+from freshet.app import App
 from freshet.processes.supervisor import SINGLE_THREADED
+from freshet.roles import plans
+from freshet.schemas.errors import LogError
 from freshet.streams.catalog import open_log
 
 FLIGHTS = "tests.bench.flight_features"
@@ -67,14 +70,31 @@ class Place:
         self._module = import_module(module)
         self.name = f"bench{uuid.uuid4().hex[:8]}"
         self.environment = {"FRESHET_BENCH_APP": self.name}
+        self._has_members = False
 
     def make(self, partitions: int = 1, **declared: str) -> None:
         """Make the topic; further members declare so many partitions of it, and what else is
         said."""
         with closing(open_log(f"kafka://{self.brokers}")) as log:
             log.ensure(self.source, partitions)
+        self._wait_until_shown([self.source])
         named = {"partitions": str(partitions), **declared}
         self.environment |= {f"FRESHET_BENCH_{name.upper()}": told for name, told in named.items()}
+
+    def _wait_until_shown(self, names: Iterable[str]) -> None:
+        """Return once these topics are there: a broker may not show one that was made a moment
+        ago."""
+        deadline = time.monotonic() + READY_SECONDS
+        with closing(open_log(f"kafka://{self.brokers}")) as log:
+            for name in names:
+                while True:
+                    try:
+                        log.bounds(name)
+                        break
+                    except LogError:
+                        if time.monotonic() > deadline:
+                            raise
+                    time.sleep(0.1)
 
     def wait_until_shared(self, members: int) -> None:
         """Return once each of so many members of both roles has a partition."""
@@ -106,6 +126,11 @@ class Place:
         return stored_as.replace(self._module.app.name, self.name, 1)
 
     def member(self, role: str, name: str = "1") -> Member:
+        # The first one makes the app's topics; another that starts meanwhile may not find them.
+        if self._has_members:
+            app = App(self.name, self._module.app.topics, self._module.app.views)
+            self._wait_until_shown(plans.topics(app))
+        self._has_members = True
         where = [
             *("--log", f"kafka://{self.brokers}", "--store", f"redis://{self.address}/0"),
             *("--run-dir", str(self.folder)),

@@ -20,6 +20,7 @@ import numpy as np
 from freshet.app import App
 from freshet.features.stores.memory_store import MemoryStore
 from freshet.processes.supervisor import SINGLE_THREADED
+from freshet.streams import garbage
 from freshet.streams.catalog import open_log
 from freshet.streams.log.contract import Batch
 from freshet.streams.operators.checkpoints import Checkpoints
@@ -138,6 +139,7 @@ def view(pipe: Connection, given: Given) -> None:
     from freshet.features.catalog import open_store
     from freshet.features.partition.rows import ViewRows
     from freshet.features.views import task
+    from freshet.roles.operators import TRUSTED_SECONDS
     from freshet.schemas.wire import blocks
 
     app = import_module(given.app).app
@@ -155,7 +157,9 @@ def view(pipe: Connection, given: Given) -> None:
     job = Job(
         "view",
         [app.clean_log_of(only)],
-        lambda _, partition: task.ViewTask(only, stored_as, partition, store),
+        lambda _, partition: task.ViewTask(
+            only, stored_as, partition, store, trusted_seconds=TRUSTED_SECONDS
+        ),
         group=f"{app.name}.view.{given.number}",
     )
     operate(pipe, app, job, given, watch)
@@ -167,6 +171,8 @@ def operate(pipe: Connection, app: App, job: Job, given: Given, watch: Steps) ->
     watch.watch(Operator, "checkpoint", "checkpoint")
     watch.watch(Checkpoints, "_prune", "base")  # which follows the writing of each
     watch.watch(Operator, "_report", "report")
+    # As a role does once it has worked.
+    garbage.leave_alone()
     pipe.send("ready")
     pipe.recv()
     cpu = time.process_time()

@@ -298,6 +298,29 @@ def test_it_has_finished_what_all_source_partitions_have() -> None:
     assert task.finished == 300
 
 
+def test_a_store_that_is_trusted_is_asked_with_the_next_tick() -> None:
+    class Asked(MemoryStore):
+        times = 0
+
+        def generation(self) -> str:
+            self.times += 1
+            return super().generation()
+
+    store = Asked()
+    task = ViewTask(VIEW, "v", 0, store, trusted_seconds=3_600.0)
+    take(task, [three_gates(), block([], 1, 0, 500), block([], 1, 1, 400)])
+    asked = store.times
+    store.lose()
+    event = block([Event("d", 1, 1.0, 1, True)], 3)
+    take(task, [event], 3)
+    assert (set(rows_in(store)), store.times) == ({b"d"}, asked), "the others are lost unseen"
+    assert not is_marked(store), "and no reader takes them for there"
+    asked = store.times
+    take(task, [block([], 4, 0, 700), block([], 4, 1, 600)], 4)
+    assert store.times > asked
+    assert set(rows_in(store)) == {b"a", b"b", b"c", b"d"}
+
+
 def test_many_rows_are_written_in_parts() -> None:
     store = MemoryStore()
     task = ViewTask(VIEW, "v", 0, store)

@@ -61,6 +61,30 @@ def test_a_block_comes_back_whole(
 
 
 @settings(deadline=None)
+@given(ROWS)
+def test_rows_are_written_as_arrows_own_stream_is(
+    rows: list[tuple[str | None, int, float | None]],
+) -> None:
+    made = batch(rows)
+    value = blocks.encode(Block(blocks.CLEAN, "landings", 0, made))
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, made.schema) as stream:
+        stream.write_batch(made)
+    if rows:
+        assert value.endswith(sink.getvalue().to_pybytes())
+    alone = blocks.encode(Block(blocks.CLEAN, "landings", 0, None))
+    assert value.startswith(alone)
+
+
+def test_rows_with_a_dictionary_come_back_too() -> None:
+    made = pa.RecordBatch.from_pydict({"x": pa.array(["a", "b", "a"]).dictionary_encode()})
+    value = blocks.encode(Block(blocks.CLEAN, "landings", 0, made))
+    found = blocks.decode(memoryview(value)).rows
+    assert found is not None
+    assert found.equals(made)
+
+
+@settings(deadline=None)
 @given(ROWS, st.integers(0, 400), st.sampled_from([NO_TICK, 7]))
 def test_a_block_in_parts_is_the_same_rows_and_a_tick_after_the_last(
     rows: list[tuple[str | None, int, float | None]], most_bytes: int, tick: int

@@ -4,7 +4,7 @@ further, while the others go on."""
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -95,33 +95,83 @@ def of_one(offset: int) -> Batch:
     return Batch("t", 0, data, places[:1], places[1:], np.array([offset]), places[:1])
 
 
-def test_records_that_came_while_the_last_ones_were_worked_on_wait_only_for_the_rest() -> None:
-    """Waits are those that the reader is asked for, by a clock that moves with them."""
-    now = [100.0]
-    waits: list[float] = []
-    found: list[list[Batch]] = []
+class Gathering:
+    """Reading of what is `found`, by a clock that moves with its waits: those asleep, and those in
+    the reader."""
 
-    class Reader:
-        def poll(self, max_records: int, max_wait_seconds: float) -> list[Batch]:
-            waits.append(round(max_wait_seconds, 6))
-            if found:
-                return found.pop(0)
-            now[0] += max_wait_seconds
-            return []
+    def __init__(self, most: int = 10) -> None:
+        self.now = 100.0
+        self.found: list[list[Batch]] = []
+        self.slept: list[float] = []
+        self.waited: list[float] = []
+        self._reading = Reading(cast(Any, self), most, lambda: self.now, self._sleep)
 
-    reader: Any = Reader()
-    reading = Reading(reader, wall=lambda: now[0])
+    def poll(self, max_records: int, max_wait_seconds: float) -> list[Batch]:
+        self.waited.append(round(max_wait_seconds, 6))
+        if self.found:
+            return self.found.pop(0)
+        self.now += max_wait_seconds
+        return []
 
-    def gathered() -> list[int]:
-        waits.clear()
-        batches = reading.gather(5.0, lambda: 0.05, lambda: False)
+    def _sleep(self, seconds: float) -> None:
+        self.slept.append(round(seconds, 6))
+        self.now += seconds
+
+    def __call__(self, max_wait_seconds: float = 5.0, more_seconds: float = 0.05) -> list[int]:
+        self.slept.clear()
+        self.waited.clear()
+        batches = self._reading.gather(max_wait_seconds, lambda: more_seconds, lambda: False)
         return [offset for batch in batches for offset in batch.offsets.tolist()]
 
-    found.append([of_one(0)])
-    assert (gathered(), waits) == ([0], [5.0]), "nothing was before it, so it waits for nothing"
-    now[0] += 0.02  # of work
-    found += [[of_one(1)], [of_one(2)]]
-    assert (gathered(), waits) == ([1, 2], [5.0, 0.03, 0.03])
-    now[0] += 0.06
-    found.append([of_one(3)])
-    assert (gathered(), waits) == ([3], [5.0]), "the work took longer than the wait"
+
+def test_records_wait_for_more_from_the_end_of_the_work_before_them() -> None:
+    gathered = Gathering()
+    gathered.found.append([of_one(0)])
+    assert gathered() == [0]
+    assert (gathered.slept, gathered.waited) == ([], [5.0]), "nothing was before it"
+    gathered.now += 0.02  # of work
+    gathered.found += [[of_one(1)], [of_one(2)]]
+    gathered.found.append([])
+    assert gathered() == [1, 2]
+    assert (gathered.slept, gathered.waited) == ([0.02, 0.02, 0.01], [0.0, 0.0, 0.0])
+    gathered.now += 0.06
+    gathered.found.append([of_one(3)])
+    assert gathered() == [3]
+    assert (gathered.slept, gathered.waited) == ([], [5.0]), "the work took longer than the wait"
+
+
+def test_where_nothing_came_in_the_wait_the_next_record_goes_at_once() -> None:
+    gathered = Gathering()
+    gathered.found.append([of_one(0)])
+    assert gathered() == [0]
+    gathered.found += [[], [], [], [of_one(1)]]
+    assert gathered() == [1]
+    assert gathered.slept == [0.02, 0.02, 0.01]
+    assert gathered.waited == [0.0, 0.0, 0.0, 4.95]
+
+
+def test_the_wait_for_more_begins_once_however_often_it_is_asked() -> None:
+    gathered = Gathering()
+    gathered.found.append([of_one(0)])
+    assert gathered() == [0]
+    gathered.found += [[], []]
+    assert gathered(max_wait_seconds=0.03) == []
+    gathered.found.append([of_one(1)])
+    assert gathered(max_wait_seconds=0.03) == [1]
+    assert (gathered.slept, gathered.waited) == ([0.02], [0.0])
+
+
+def test_whoever_waits_for_nothing_is_back_in_time() -> None:
+    gathered = Gathering()
+    gathered.found.append([of_one(0)])
+    assert gathered() == [0]
+    assert gathered(max_wait_seconds=0.03, more_seconds=60.0) == []
+    assert (gathered.slept, gathered.waited) == ([0.02, 0.01], [0.0, 0.0, 0.0])
+
+
+def test_whoever_is_behind_does_not_wait_for_more() -> None:
+    gathered = Gathering(most=2)
+    gathered.found += [[of_one(0), of_one(1)], [of_one(2), of_one(3)]]
+    assert gathered() == [0, 1]
+    assert gathered() == [2, 3]
+    assert (gathered.slept, gathered.waited) == ([], [0.0])
