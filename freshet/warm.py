@@ -17,7 +17,7 @@ from freshet.app import App, load
 from freshet.datafiles.csv_blocks import warm as warm_csv
 from freshet.demo.flights import APP
 from freshet.demo.flights.schedule import Schedule, Step
-from freshet.features.rows.rows import warm as warm_rows
+from freshet.features.partition.warm import warm as warm_rows
 from freshet.features.stores.memory_store import MemoryStore
 from freshet.runs import logs
 from freshet.schemas.durations import HOUR_MS

@@ -369,8 +369,13 @@ class Model:
         numbers = []
         for feature in self.features:
             name = _name_of(feature)
-            # Whatever a view computes is a number.
-            if name in computed or (isinstance(feature, FieldRef) and feature.categorical):
+            is_category = name in computed
+            if isinstance(feature, FieldRef):
+                is_category = feature.categorical
+            elif isinstance(feature, FeatureRef):
+                # Whatever else a view computes is a number.
+                is_category = feature.is_text
+            if is_category:
                 categories.append(name)
             else:
                 numbers.append(name)

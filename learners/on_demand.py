@@ -66,9 +66,9 @@ def on_demand(
         compute: A row-wise Polars expression, or one of `fr.hour`, `fr.minute_of_day`,
             `fr.weekday`, `fr.day`, `fr.month`, `fr.bucket` and `fr.haversine`. It reads fields of
             the model's topic by their names, derived ones too, with the types that events have;
-            features of views as `view.feature` (float64, null where missing; beyond
-            9,007,199,254,740,992 whole numbers are rounded); and on-demand features that stand
-            before it.
+            features of views as `view.feature` (float64, or the text where it is one, null where
+            missing; beyond 9,007,199,254,740,992 whole numbers are rounded); and on-demand features
+            that stand before it.
         reads: The features of views that it reads, as `view["feature"]`. Those that are among the
             model's own features need not be named again. Others are read of the store, and are no
             part of the vector.
@@ -128,7 +128,9 @@ def settled(
     Raises:
         DefinitionError: as `on_demand` says.
     """
-    of_views = [Field(ref.name, "double", null_branch=1) for ref in read]
+    of_views = [
+        Field(ref.name, "string" if ref.is_text else "double", null_branch=1) for ref in read
+    ]
     known = with_fields(on.all_fields, of_views)
     found = []
     for feature in features:

@@ -11,7 +11,7 @@ import polars as pl
 
 import freshet as fr
 from freshet.app import App
-from freshet.features.rows.rows import ViewRows
+from freshet.features.partition.rows import ViewRows
 from freshet.features.stores.contract import Store
 from freshet.schemas.text.columns import Texts
 

@@ -29,10 +29,10 @@ from freshet.app import load
 from freshet.audit.kept import records
 from freshet.cli.describe import describe
 from freshet.cli.init import init
+from freshet.features.partition.rows import ViewRows
 from freshet.features.reading.api import read_request
 from freshet.features.rows.finish import finish
 from freshet.features.rows.plan import RowPlan
-from freshet.features.rows.rows import ViewRows
 from freshet.learners.catalog import PREDICTORS
 from freshet.roles import preflight
 from freshet.roles.interface import feature_reader

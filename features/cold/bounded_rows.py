@@ -28,9 +28,11 @@ from freshet.features.cold.named import (
 )
 from freshet.features.keeping import FOR_EVER
 from freshet.features.packed import Packed
+from freshet.features.partition.as_stored import as_stored
+from freshet.features.partition.events import NO_MORE, More
+from freshet.features.partition.rows import ViewRows
 from freshet.features.rows.layout import CHECKPOINT, DIRTY
 from freshet.features.rows.plan import RowPlan
-from freshet.features.rows.rows import NO_MORE, More, ViewRows, as_stored
 from freshet.schemas.errors import CheckpointError
 from freshet.schemas.text.columns import Texts
 

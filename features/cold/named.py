@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from freshet.features.packed import Packed
+from freshet.features.partition.dumps import check_digest
 from freshet.features.rows.finish_kernels import plain
 from freshet.features.rows.layout import NEWEST, OVER
 from freshet.features.rows.plan import WORD
-from freshet.features.rows.rows import check_digest
 from freshet.schemas.text.columns import Texts
 
 I64 = npt.NDArray[np.int64]

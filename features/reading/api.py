@@ -17,8 +17,15 @@ import numpy.typing as npt
 
 from freshet.features.reading.refused_rows import check_given
 from freshet.features.reading.request_texts import distinct_keys
-from freshet.features.reading.symbols import Symbols
-from freshet.features.rows.finish import NOT_FOUND, NULL_VALUE, OUTSIDE_MAX_AGE, PRESENT, finish
+from freshet.features.reading.text_values import TextValues
+from freshet.features.rows.finish import (
+    NOT_FOUND,
+    NULL_VALUE,
+    OUTSIDE_MAX_AGE,
+    PRESENT,
+    Finished,
+    finish,
+)
 from freshet.features.stores.contract import RowKeys, RowReader
 from freshet.features.views.view import FeatureRef, View
 from freshet.schemas.errors import RequestError
@@ -66,10 +73,11 @@ class FeatureColumn(msgspec.Struct):
     this key) and OUTSIDE_MAX_AGE (the row's newest event is older than the view's max_age); values
     are null but for PRESENT ones. The `last`, `first`, `last_distinct` or `most_frequent` of an int
     or long field is a whole number with every digit: up to 64 bits, more than a reader that knows
-    only doubles can keep; of an enum, or of a text with a domain, it is the text. The time is that
-    of the newest event in the row (1970 where there is none)."""
+    only doubles can keep; of a text or an enum it is the text. A `last_distinct` with `n` is a list
+    of such values, the newest first; an empty one is null. The time is that of the newest event in
+    the row (1970 where there is none)."""
 
-    values: list[int | float | str | bool | None]
+    values: list[int | float | str | bool | list[int | float | str] | None]
     statuses: list[str]
     event_timestamps: list[str]
 
@@ -108,11 +116,7 @@ class FeatureReader:
         self._views = {v.name: v for v, _ in views}
         self._stored_as = {v.name: name for v, name in views}
         self._services, self._max_rows = services, max_rows
-        self._texts = {
-            (view.name, name): Symbols.of(texts)
-            for view, _ in views
-            for name, texts in view.texts.items()
-        }
+        self._texts = {view.name: TextValues(view) for view, _ in views}
 
     def answer(self, request: FeaturesRequest, store: RowReader, as_of_ms: int) -> FeaturesAnswer:
         """The values of the rows as of a time (app clock, ms), read in one round trip.
@@ -222,24 +226,28 @@ class FeatureReader:
             as_of = np.full(len(rows.packed), as_of_ms)
             done = finish(view.plan, rows.packed, as_of, view.max_age_ms)
             times = _times(done.status != NOT_FOUND, as_of - done.age_ms)[place].tolist()
-            columns = zip(view.plan.names, done.values[place].T)
             status = done.status[place]
             of_view: dict[str, FeatureColumn] = {}
-            for name, values in columns:
-                # An infinite value counts as missing, too: JSON has no number for it.
-                there = np.isfinite(values)
-                shown: _Values = values
-                whole = done.wholes.get(name)
-                if whole is not None:
-                    shown = whole[place]
-                symbols = self._texts.get((view.name, name))
-                if whole is not None and symbols is not None:
-                    shown, known = symbols.texts_of(whole[place])
-                    # One that the schema has no more is nothing.
-                    there = there & known
-                of_view[name] = _column(shown, there, status, times)
+            for name, values in zip(view.plan.names, done.values.T):
+                shown, there = self._shown(view, name, done, values)
+                of_view[name] = _column(shown[place], there[place], status, times)
             out[view.name] = of_view
         return out
+
+    def _shown(
+        self, view: View, name: str, done: Finished, values: npt.NDArray[np.float64]
+    ) -> tuple[_Values, npt.NDArray[np.bool_]]:
+        """The values of a feature as consumers get them, and which are there."""
+        texts = self._texts[view.name]
+        found = None
+        if name in done.lists:
+            found = texts.lists_of(name, done)
+        elif name in texts.names:
+            found = texts.of(name, done, values)
+        if found is not None:
+            return found, np.array([one is not None for one in found], np.bool_)
+        # An infinite value counts as missing, too: JSON has no number for it.
+        return done.wholes.get(name, values), np.isfinite(values)
 
 
 def _names(refs: Sequence[FeatureRef], request: FeaturesRequest) -> list[str]:

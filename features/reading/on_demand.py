@@ -18,24 +18,32 @@ if TYPE_CHECKING:
 
 F64 = npt.NDArray[np.float64]
 Floats = npt.NDArray[np.floating[Any]]
+NO_TEXTS: Mapping[str, TextColumn] = {}
 
 
 class OnDemandFeatures:
     """Those of one model, in the order in which they are computed. False where there are none.
 
     `schema` is that of its vectors; `of_views` are the names of all features of views that it
-    reads, each with its column among the numbers that are read. Those of the vector come first.
+    reads, each with its column among the numbers that are read; those of the vector come first.
+    `texts_of_views` are those that are texts.
     """
 
     def __init__(
-        self, computed: Sequence[Derivation], schema: VectorSchema, of_views: Mapping[str, int]
+        self,
+        computed: Sequence[Derivation],
+        schema: VectorSchema,
+        of_views: Mapping[str, int],
+        texts_of_views: Sequence[str] = (),
     ) -> None:
         self._levels = levels(computed)
         made = [one.field.name for one in computed]
         read = {name for one in computed for name in one.reads}
         self._of_views = {name: at for name, at in of_views.items() if name in read}
+        self._texts_of_views = [name for name in texts_of_views if name in read]
         # The rest are fields of requests.
-        self.fields = tuple(sorted(read - {*made} - self._of_views.keys()))
+        of_rows = {*self._of_views, *self._texts_of_views}
+        self.fields = tuple(sorted(read - {*made} - of_rows))
         self.categories = [name for name in schema.categories if name in made]
         self._numbers = [(at, name) for at, name in enumerate(schema.numbers) if name in made]
         self._width = len(schema.numbers)
@@ -43,15 +51,22 @@ class OnDemandFeatures:
     def __bool__(self) -> bool:
         return bool(self._levels)
 
-    def compute(self, frame: pl.DataFrame | None, numbers: Floats) -> pl.DataFrame:
+    def compute(
+        self,
+        frame: pl.DataFrame | None,
+        numbers: Floats,
+        texts: Mapping[str, TextColumn] = NO_TEXTS,
+    ) -> pl.DataFrame:
         """A frame with a column for each, by name. `frame` has the fields that they read, as events
         have them (None: they read none); `numbers` float64 `[n, columns]` the features of views,
-        NaN where missing."""
+        NaN where missing; `texts` those that are texts, None where missing."""
         import polars as pl
 
         of_views = [
             pl.Series(name, numbers[:, at], nan_to_null=True) for name, at in self._of_views.items()
         ]
+        for name in self._texts_of_views:
+            of_views.append(pl.Series(name, texts[name], pl.String))
         found = pl.DataFrame(of_views)
         if frame is not None:
             found = frame.hstack(of_views)

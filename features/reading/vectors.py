@@ -15,6 +15,7 @@ from freshet.features.reading.on_demand import OnDemandFeatures
 from freshet.features.reading.refused_rows import check_given
 from freshet.features.reading.request_derived import RequestDerivations
 from freshet.features.reading.request_texts import TextColumn, distinct_keys, texts_of
+from freshet.features.reading.row_texts import RowTextColumns
 from freshet.features.rows.finish import Answers, Part, finish_into, tables_of
 from freshet.features.stores.contract import VERSION_BYTES, RowKeys, RowReader
 from freshet.features.stores.memory_store import MemoryStore
@@ -73,7 +74,7 @@ class VectorPlan:
         self._uuids = {f.name for f in topic.events.fields if f.key_kind == UUID}
         self._features = [f for f in features if isinstance(f, FeatureRef)]
         # Behind the vector's own stand those that only on-demand features read.
-        read_of_views = [f.name for f in self._features]
+        read_of_views = [f.name for f in self._features if not f.is_text]
         columns = dict.fromkeys([*schema.numbers, *read_of_views])
         at = {name: i for i, name in enumerate(columns)}
         self._width = len(columns)
@@ -82,7 +83,8 @@ class VectorPlan:
             for f in features
             if isinstance(f, FieldRef) and not f.categorical
         ]
-        self._given = {f.name: at[f.name] for f in self._features}
+        self._given = {name: at[name] for name in read_of_views}
+        self._row_texts = RowTextColumns(self._features, self.views)
         # What a question needs of these is the same each time.
         self._keys = [view.keys for view in self.views]
         self._key_fields = [frozenset(keys) for keys in self._keys]
@@ -91,8 +93,9 @@ class VectorPlan:
             for i, view in enumerate(self.views)
             if not view.keys
         }
-        self._on_demand = OnDemandFeatures(computed, schema, self._given)
-        made = self._on_demand.categories
+        of_rows = self._row_texts.names
+        self._on_demand = OnDemandFeatures(computed, schema, self._given, of_rows)
+        made = {*self._on_demand.categories, *of_rows}
         self._own_categories = tuple(name for name in schema.categories if name not in made)
         self._text_fields = tuple(dict.fromkeys((*self._own_categories, *chain(*self._keys))))
         read_of_requests = {*self._text_fields, *(name for _, name in self._own)}
@@ -111,7 +114,12 @@ class VectorPlan:
     @property
     def given(self) -> tuple[str, ...]:
         """The features of views that it reads, any of which a request may bring."""
-        return tuple(self._given)
+        return tuple(f.name for f in self._features)
+
+    @property
+    def given_texts(self) -> frozenset[str]:
+        """Those of them that are texts."""
+        return frozenset(self._row_texts.names)
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -155,9 +163,14 @@ class VectorPlan:
         keyed = {name: escaped(column) for name, column in texts.items()}
         answers = self._nothing_read(n)
         numbers = answers.numbers
+        parts: Sequence[Part] = ()
         if store is not None and asked:
             parts = self._parts(store, asked, keyed, n)
-            finish_into(self._tables, parts, as_of_ms, self._to, answers)
+            finish_into(self._tables, self._row_texts.cut(parts), as_of_ms, self._to, answers)
+        if self._row_texts:
+            found = self._row_texts.read(parts, columns, n, as_of_ms)
+            texts |= found
+            keyed |= {name: escaped(column) for name, column in found.items()}
         for to_column, name in self._own:
             numbers[:, to_column] = self._numbers(name, columns.get(name), n)
         # After what was read, which it replaces.
@@ -166,7 +179,7 @@ class VectorPlan:
                 numbers[:, self._given[name]] = self._numbers(name, values, n)
         if self._on_demand:
             # Last: they are made of all the others.
-            made = self._on_demand.compute(frame, numbers)
+            made = self._on_demand.compute(frame, numbers, texts)
             found = self._on_demand.texts(made)
             texts |= found
             keyed |= {name: escaped(column) for name, column in found.items()}

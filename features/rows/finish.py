@@ -12,10 +12,15 @@ import numpy.typing as npt
 
 from freshet.features.packed import Packed
 from freshet.features.rows import finish_kernels as kernels
-from freshet.features.rows.layout import NOT_FOUND, NULL_VALUE, OUTSIDE_MAX_AGE, PRESENT
-from freshet.features.rows.plan import READ_WORDS, RowPlan
+from freshet.features.rows.layout import NEVER, NOT_FOUND, NULL_VALUE, OUTSIDE_MAX_AGE, PRESENT
+from freshet.features.rows.plan import RowPlan
+from freshet.features.rows.reads import READ_WORDS
 from freshet.features.rows.sketch_kernels import frequent_codes
-from freshet.features.sketches.layout import EDGES, HALVES, SKETCH_WORDS
+from freshet.features.sketches.layout import EDGES, HALVES, MISSING, SKETCH_WORDS
+from freshet.features.sketches.window_kernels import ALL_BUT_SIGN
+from freshet.features.texts.plan import RecentList
+from freshet.features.texts.sections import Sections, cut_stored
+from freshet.schemas.text.columns import Texts
 
 __all__ = [
     "NOT_FOUND",
@@ -35,17 +40,31 @@ I64 = npt.NDArray[np.int64]
 _FIRST = np.zeros(1, np.int64)
 
 
+class Several(NamedTuple):
+    """Of `n` rows at most `k` values each: `values` `[n, k]`, int64 where they are whole numbers or
+    codes and else float64, of which the first `counts` int64 `[n]` are there; and, where they are
+    texts that lie behind rows, the texts of each place, `k` columns."""
+
+    values: npt.NDArray[np.int64] | npt.NDArray[np.float64]
+    counts: I64
+    texts: Sequence[Texts] = ()
+
+
 class Finished(NamedTuple):
     """Of `n` rows and `F` features: `values` float64 `[n, F]` (NaN: missing), `age_ms` int64 `[n]`
     (`as_of` less the newest event; -1 if absent, negative too where the row saw the future) and
     `status` uint8 `[n]`: PRESENT, NOT_FOUND or OUTSIDE_MAX_AGE. A missing value of a PRESENT row is
     a NULL_VALUE. `wholes` are the features of whole numbers by name, int64 `[n]`: every digit of
-    what is there, and of no meaning where the value is missing."""
+    what is there, and of no meaning where the value is missing; of texts they are the codes.
+    `texts` are those of texts that lie behind rows. `lists` are the features that are several
+    values, of which `values` has the first."""
 
     values: npt.NDArray[np.float64]
     age_ms: I64
     status: npt.NDArray[np.uint8]
     wholes: Mapping[str, I64]
+    texts: Mapping[str, Texts]
+    lists: Mapping[str, Several]
 
 
 class _Space(NamedTuple):
@@ -173,7 +192,11 @@ def finish(plan: RowPlan, rows: Packed, as_of: I64, max_age_ms: int = 0) -> Fini
     """
     n = len(rows)
     out = _space(n, n * len(plan.names))
-    aligned = _aligned(rows)
+    sections = None
+    if plan.texts is None:
+        aligned = _aligned(rows)
+    else:
+        aligned, sections = cut_stored(rows)
     words = _words(aligned.data)
     ends = kernels.plain(aligned.ends, np.int64)
     stacked = Stacked(words, ends, kernels.plain(as_of, np.int64), _FIRST, np.array([n]))
@@ -184,7 +207,17 @@ def finish(plan: RowPlan, rows: Packed, as_of: I64, max_age_ms: int = 0) -> Fini
         there = np.where(out.status == PRESENT, out.starts, -1)
         wholes[name] = _frequent_codes(plan, name, Rows(words, there, stacked.as_of))
     values = out.values.reshape(n, len(plan.names))
-    return Finished(values, out.age_ms, out.status, wholes)
+    texts: dict[str, Texts] = {}
+    if plan.texts is not None and sections is not None:
+        for name in plan.texts.names:
+            column = values[:, plan.names.index(name)]
+            texts[name] = _text_of(sections, wholes[name], column)
+    lists = {}
+    if plan.lists:
+        present = Rows(words, np.where(out.status == PRESENT, out.starts, -1), stacked.as_of)
+        for name, own in plan.lists.items():
+            lists[name] = _several(own, name in texts, sections, present)
+    return Finished(values, out.age_ms, out.status, wholes, texts, lists)
 
 
 def finish_into(
@@ -199,7 +232,7 @@ def finish_into(
 
     Feature `f` of the tables goes to column `to[f]` of the numbers (-1: to none), the versions of
     view `v` to the columns `2 * v` and `2 * v + 1`, and the age becomes that of the oldest row,
-    where that is older.
+    where that is older. Rows come without the texts behind them.
     """
     found = [part.rows for part in parts]
     ends = np.concatenate([rows.ends for rows in found])
@@ -246,6 +279,44 @@ class Rows(NamedTuple):
     words: I64
     starts: I64
     as_of: I64
+
+
+def _text_of(sections: Sections, codes: I64, values: npt.NDArray[np.float64]) -> Texts:
+    """The text of each row's code, where there is a value (not NaN)."""
+    found = sections.texts_of(codes)
+    return Texts(found.data, found.start, found.end, found.valid & np.isfinite(values))
+
+
+def _several(own: RecentList, are_texts: bool, sections: Sections | None, rows: Rows) -> Several:
+    """A feature that is several values of each row."""
+    n = len(rows.starts)
+    there = rows.starts >= 0
+    codes = np.full((n, own.most), MISSING)
+    times = np.full((n, own.most), NEVER)
+    # Of each value its code and its time.
+    at = rows.starts[there, np.newaxis] + own.word + 2 * np.arange(own.most)
+    codes[there] = rows.words[at]
+    times[there] = rows.words[at + 1]
+    is_value = times != NEVER
+    if own.over_ms:
+        # Of no value the difference would have no int64.
+        known = np.where(is_value, times, rows.as_of[:, np.newaxis])
+        is_value &= rows.as_of[:, np.newaxis] - known < own.over_ms
+    # The newest come first, so those that are too old are behind all others.
+    counts = is_value.sum(axis=1)
+    if are_texts:
+        assert sections is not None
+        texts = [sections.texts_of(codes[:, place]) for place in range(own.most)]
+        return Several(codes, counts, texts)
+    if own.is_whole:
+        return Several(codes, counts)
+    return Several(_numbers_of(codes), counts)
+
+
+def _numbers_of(codes: I64) -> npt.NDArray[np.float64]:
+    """The float64 that codes are of, which are in the order of numbers."""
+    bits = np.where(codes >= 0, codes, codes ^ ALL_BUT_SIGN)
+    return bits.view(np.float64)
 
 
 def _frequent_codes(plan: RowPlan, name: str, rows: Rows) -> I64:

@@ -12,19 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from freshet.features.aggregates import (
-    Age,
     Aggregate,
-    DecayedMean,
-    DecayedTotal,
     Distribution,
-    First,
-    Last,
-    LastDistinct,
-    MostFrequent,
-    Quantile,
-    Ratio,
-    TimeSince,
-    Window,
     inputs_of,
     windows_of,
 )
@@ -32,45 +21,33 @@ from freshet.features.keeping import bounds_of, keep_of
 from freshet.features.rows.layout import (
     BLOCK_HEADER,
     CENTRE,
-    DECAYED,
-    F_AGE,
-    F_DECAYED,
-    F_DECAYED_COUNT,
-    F_DECAYED_SUM,
-    F_DEVIATION,
-    F_DISTINCT,
-    F_FREQUENT,
     F_FREQUENT_WHOLE,
-    F_LAST,
     F_LAST_WHOLE,
-    F_MAX,
-    F_MEAN,
-    F_MIN,
-    F_QUANTILE,
-    F_RATE,
-    F_RATIO,
-    F_RECENT,
     F_RECENT_WHOLE,
-    F_SINCE,
-    F_TOTAL,
-    F_VARIANCE,
-    FIRST,
     FIRST_WHOLE,
     HEADER,
-    LAST,
     LAST_WHOLE,
-    MAX,
-    MIN,
     RECENT,
     ROWS,
     SQUARES,
-    SUM,
     TAIL,
     VALUES,
 )
+from freshet.features.rows.reads import (
+    READ_WORDS,
+    Column,
+    Reader,
+    columns_read,
+    field_of,
+    lists_of,
+    open_fields_of,
+    recent_of,
+    states_of,
+    words_of_state,
+)
 from freshet.features.rows.rings import TILES_A_WINDOW, Ring, rings_of, tile_of
 from freshet.features.rows.tile_kernels import BOUNDS
-from freshet.features.sketches.layout import HISTOGRAM
+from freshet.features.sketches.layout import FREQUENT, HISTOGRAM
 from freshet.features.sketches.plan import (
     Sketch,
     SketchPlan,
@@ -78,6 +55,8 @@ from freshet.features.sketches.plan import (
     sketch_of,
     words_of_tile,
 )
+from freshet.features.texts.layout import LONGEST
+from freshet.features.texts.plan import RecentList, TextPlan, most_texts, text_plan
 from freshet.schemas.durations import text_of
 from freshet.schemas.errors import DefinitionError
 from freshet.schemas.sizes import RECORD_BYTES
@@ -85,35 +64,9 @@ from freshet.schemas.sizes import RECORD_BYTES
 I64 = npt.NDArray[np.int64]
 LAYOUT = 2  # raise it whenever the same features come to other bytes
 WORD = 8
-_COLUMNS = {
-    "count": (ROWS,),
-    "rate": (ROWS,),
-    "sum": (SUM,),
-    "mean": (VALUES, SUM),
-    "min": (MIN,),
-    "max": (MAX,),
-    "variance": (SQUARES, CENTRE, VALUES),
-    "deviation": (SQUARES, CENTRE, VALUES),
-}
-_READS = {
-    "count": F_TOTAL,
-    "rate": F_RATE,
-    "sum": F_TOTAL,
-    "mean": F_MEAN,
-    "min": F_MIN,
-    "max": F_MAX,
-    "variance": F_VARIANCE,
-    "deviation": F_DEVIATION,
-    "decayed_sum": F_DECAYED_SUM,
-    "decayed_count": F_DECAYED_COUNT,
-}
-# How many words a state takes: its sum, weight and time; or its value and time, or several of them.
-_STATE_WORDS = {DECAYED: 3, LAST: 2, LAST_WHOLE: 2, FIRST: 2, FIRST_WHOLE: 2, RECENT: 2}
+# The longest text behind a row, with its length.
+TEXT_WORDS = 1 + LONGEST // WORD
 _COUNTS = (VALUES, ROWS)
-Column = tuple[int, int]  # kind and field (-1: the events themselves)
-State = tuple[int, int, float]  # kind, field and half-life (ms)
-Stateful = Last | LastDistinct | First | DecayedMean | DecayedTotal | TimeSince
-READ_WORDS = 7  # of the line in `RowPlan.reads` that says how a feature is read
 
 
 class Room(NamedTuple):
@@ -140,8 +93,10 @@ class RowPlan:
     texts), `states` and `half_lives` as `Steps` has them; `reads` int64 `[features, READ_WORDS]`
     says of each feature what it is, its word or column, a second column, its tiles and its ring,
     and tiles and ring of what a ratio is divided by; `read_params` its half-life, prior and weight,
-    or how often the time of a rate goes into its window. `keep_ms` is for how long a row is kept
-    (0: for ever), `keeps` what kernels compare, as `features/keeping.py` has it.
+    or how often the time of a rate goes into its window. `texts` says which codes are of texts that
+    lie behind a row (None: none are), `lists` which features are several values. `keep_ms` is for
+    how long a row is kept (0: for ever), `keeps` what kernels compare, as `features/keeping.py` has
+    it.
     """
 
     names: tuple[str, ...]
@@ -163,6 +118,8 @@ class RowPlan:
     read_params: npt.NDArray[np.float64]
     wholes: Mapping[str, int]
     frequent_wholes: Sequence[str]
+    texts: TextPlan | None
+    lists: Mapping[str, RecentList]
     keep_ms: int
     keeps: I64
 
@@ -173,10 +130,12 @@ class RowPlan:
         integers: Collection[str] = (),
         keep_ms: int = 0,
         max_age_ms: int = 0,
+        open_texts: Collection[str] = (),
     ) -> RowPlan:
         """`tile_ms` is the width of all tiles (None: each window has tiles of its own), `integers`
         are the inputs that are declared as whole numbers or texts, `keep_ms` and `max_age_ms` as
-        the view declares them (0: it does not).
+        the view declares them (0: it does not). `open_texts` are those of the inputs that may be
+        any text: rows have them with their codes, where a feature's value is one of them.
 
         Raises `DefinitionError` for a window that is not a whole number of tiles, or of too many.
         """
@@ -185,14 +144,15 @@ class RowPlan:
         exact = frozenset(fields.index(name) for name in fields if name in integers)
         rings = rings_of(features, tile_ms)
         columns = [_columns_of(ring, features, fields, tile_ms) for ring in rings]
-        sketches = _sketches(features, fields, tile_ms)
+        open_fields = open_fields_of(features, fields, open_texts)
+        sketches = _sketches(features, fields, tile_ms, open_fields)
         kept = sketches.values()
         coded = sorted({one.field for one, _ in kept if one.kind != HISTOGRAM})
         numbers = {one.field for one, _ in kept if one.kind == HISTOGRAM}
         tail_fields = _tail_fields(columns, numbers)
-        recent = _recent(features, fields)
-        states = _states(features, fields, exact, recent)
-        front = HEADER + sum(_state_words(state, recent) for state in states)
+        recent = recent_of(features, fields)
+        states = states_of(features, fields, exact, recent)
+        front = HEADER + sum(words_of_state(state, recent) for state in states)
         event_words = 0
         if rings or sketches:
             event_words = 1 + len(tail_fields) + len(coded)
@@ -202,7 +162,7 @@ class RowPlan:
             kind, field, _ = state
             state_lines.append((kind, field, at, recent.get(state, 1)))
         sketch_plan = _sketch_plan(sketches, tail_fields, coded)
-        reader = _Reader(
+        reader = Reader(
             fields,
             exact,
             rings,
@@ -223,12 +183,20 @@ class RowPlan:
                 wholes[name] = line[1]
             elif line[0] == F_FREQUENT_WHOLE:
                 frequent.append(name)
+        texts = None
+        if open_fields:
+            kept_values = [
+                (field, at, most)
+                for kind, field, at, most in state_lines
+                if kind in (LAST_WHOLE, FIRST_WHOLE, RECENT)
+            ]
+            texts = text_plan(features, fields, open_fields, kept_values, sketch_plan)
         kept_ms = keep_of(features, keep_ms, max_age_ms)
         return RowPlan(
             names=tuple(features),
             fields=fields,
             rings=rings,
-            digest=_digest(features, tile_ms, [*wholes, *frequent], keep_ms),
+            digest=_digest(features, tile_ms, [*wholes, *frequent], keep_ms, texts),
             room=_room(front, event_words, table, sketch_plan),
             shape=np.array(
                 [front, event_words, 0, len(rings), 0, len(sketch_plan.tiles)], np.int64
@@ -246,6 +214,8 @@ class RowPlan:
             read_params=np.array(params, np.float64).reshape(-1, 3),
             wholes=wholes,
             frequent_wholes=frequent,
+            texts=texts,
+            lists=lists_of(features, lines),
             keep_ms=kept_ms,
             keeps=np.array(bounds_of(kept_ms), np.int64),
         )
@@ -272,13 +242,20 @@ class RowPlan:
         return min((ring.since(as_of_ms) for ring in self.spans), default=as_of_ms)
 
     def bytes_of(self, events: int) -> int:
-        """How many bytes a row of so few events has that they are all in its tail."""
-        return WORD * int(self.shape[0] + events * self.shape[1])
+        """How many bytes a row of so few events has that they are all in its tail; without texts,
+        which are as long as they are."""
+        # What it says of its texts, be there any or none.
+        more = int(self.texts is not None)
+        return WORD * int(self.shape[0] + events * self.shape[1] + more)
 
     @property
     def most_bytes(self) -> int:
-        """How many bytes a row may have: its tail is full, and so is every ring."""
-        return WORD * (self.room.words - BLOCK_HEADER)
+        """How many bytes a row may have: its tail is full, so is every ring, and no text is
+        shorter than it may be."""
+        words = self.room.words - BLOCK_HEADER
+        if self.texts is not None:
+            words += 1 + most_texts(self.texts, self.sketches, TAIL) * TEXT_WORDS
+        return WORD * words
 
 
 def _digest(
@@ -286,6 +263,7 @@ def _digest(
     tile_ms: int | None,
     wholes: Collection[str],
     keep_ms: int,
+    texts: TextPlan | None,
 ) -> str:
     tile = f"1/{TILES_A_WINDOW}"
     if tile_ms is not None:
@@ -297,22 +275,9 @@ def _digest(
     # Only where it is declared: all others are what they always were.
     if keep_ms:
         text += f"\x1fkeep {keep_ms}"
+    if texts is not None:
+        text += f"\x1ftexts {','.join(texts.names)} {LONGEST}"
     return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def _field(feature: Window | Stateful | Distribution, fields: tuple[str, ...]) -> int:
-    # A count of all events is of the events themselves: -1 is of no field.
-    if feature.input is None:
-        return -1
-    return fields.index(feature.input.name)
-
-
-def _columns_read(window: Window) -> tuple[int, ...]:
-    """The columns of a tile that a window reads."""
-    # Of a count with a condition only some events have a value.
-    if window.kind in ("count", "rate") and window.input is not None:
-        return (VALUES,)
-    return _COLUMNS[window.kind]
 
 
 def _columns_of(
@@ -325,13 +290,16 @@ def _columns_of(
         for window in windows_of(feature):
             if tile_of(name, window, tile_ms).width_ms != ring.width_ms:
                 continue
-            for kind in _columns_read(window):
-                found[kind, _field(window, fields)] = None
+            for kind in columns_read(window):
+                found[kind, field_of(window, fields)] = None
     return sorted(found, key=lambda column: column[0] in _COUNTS)
 
 
 def _sketches(
-    features: Mapping[str, Aggregate], fields: tuple[str, ...], tile_ms: int | None
+    features: Mapping[str, Aggregate],
+    fields: tuple[str, ...],
+    tile_ms: int | None,
+    open_fields: Collection[int],
 ) -> dict[str, tuple[Sketch, int]]:
     """The sketch of each feature that has one, and how many of its tiles the feature is of."""
     out = {}
@@ -339,8 +307,11 @@ def _sketches(
         if not isinstance(feature, Distribution):
             continue
         own = tile_of(name, feature, tile_ms)
-        sketch = sketch_of(feature, _field(feature, fields), own.width_ms)
-        most = WORD * own.tiles * words_of_tile(sketch)
+        sketch = sketch_of(feature, field_of(feature, fields), own.width_ms)
+        words = words_of_tile(sketch)
+        if sketch.kind == FREQUENT and sketch.field in open_fields:
+            words += sketch.most * TEXT_WORDS
+        most = WORD * own.tiles * words
         if most > RECORD_BYTES:
             raise DefinitionError(
                 f"feature {name}: {own.tiles} tiles of {text_of(own.width_ms)}",
@@ -409,140 +380,3 @@ def _room(front: int, event_words: int, table: I64, sketches: SketchPlan) -> Roo
         values += gathered * (floats + counts)
         words += bitmap + of_ring * floats + (of_ring * counts + 1) // 2
     return Room(numbers, values, words)
-
-
-def _recent(features: Mapping[str, Aggregate], fields: tuple[str, ...]) -> dict[State, int]:
-    """The states of the newest different values, and how many each keeps: as many as any feature
-    asks for."""
-    most: dict[State, int] = {}
-    for feature in features.values():
-        if isinstance(feature, LastDistinct):
-            state = _state(feature, fields, ())
-            most[state] = max(feature.nth, most.get(state, 0))
-    return most
-
-
-def _state_words(state: State, recent: Mapping[State, int]) -> int:
-    return _STATE_WORDS[state[0]] * recent.get(state, 1)
-
-
-def _states(
-    features: Mapping[str, Aggregate],
-    fields: tuple[str, ...],
-    exact: Collection[int],
-    recent: Mapping[State, int],
-) -> dict[State, int]:
-    """The word at which each state starts; `exact` are the fields of whole numbers."""
-    out: dict[State, int] = {}
-    at = HEADER
-    for feature in features.values():
-        if isinstance(feature, Window | Ratio | Distribution | Age):
-            continue
-        state = _state(feature, fields, exact)
-        if state in out:
-            continue
-        out[state] = at
-        at += _state_words(state, recent)
-    return out
-
-
-def _state(feature: Stateful, fields: tuple[str, ...], exact: Collection[int]) -> State:
-    field = _field(feature, fields)
-    if isinstance(feature, DecayedMean | DecayedTotal):
-        return DECAYED, field, float(feature.half_life_ms)
-    if isinstance(feature, LastDistinct):
-        return RECENT, field, 0.0
-    # When a condition was last true is the time of a last value.
-    kind = FIRST if isinstance(feature, First) else LAST
-    if field in exact:
-        kind = {FIRST: FIRST_WHOLE, LAST: LAST_WHOLE}[kind]
-    return kind, field, 0.0
-
-
-Line = tuple[tuple[int, ...], tuple[float, float, float]]
-_NOTHING = (0.0, 0.0, 0.0)
-
-
-@dataclass(frozen=True, slots=True)
-class _Reader:
-    """Writes the lines of the finish tables."""
-
-    fields: tuple[str, ...]
-    exact: Collection[int]
-    rings: Sequence[Ring]
-    columns: Sequence[Sequence[Column]]
-    states: Mapping[State, int]
-    tile_ms: int | None
-    sketches: Mapping[str, tuple[Sketch, int]]
-    sketch_order: Sequence[Sketch]
-
-    def line(self, name: str, feature: Aggregate) -> Line:
-        if isinstance(feature, Age):
-            return _line(F_AGE, 0), _NOTHING
-        if isinstance(feature, Ratio):
-            above, first, _ = self._window(name, feature.above)
-            below, second, _ = self._window(name, feature.below)
-            return (F_RATIO, first, second, *above, *below), _NOTHING
-        if isinstance(feature, Window):
-            own, first, second = self._window(name, feature)
-            params = _NOTHING
-            if feature.kind == "rate":
-                params = (feature.over_ms / feature.per_ms, *_NOTHING[1:])
-            return (_READS[feature.kind], first, second, *own, 0, 0), params
-        if isinstance(feature, Distribution):
-            return self._sketch(name, feature)
-        return self._state(feature)
-
-    def _sketch(self, name: str, feature: Distribution) -> Line:
-        sketch, tiles = self.sketches[name]
-        own = (tiles, self.sketch_order.index(sketch))
-        if isinstance(feature, Quantile):
-            return (F_QUANTILE, 0, 0, *own, 0, 0), (float(feature.share), *_NOTHING[1:])
-        kind = F_DISTINCT
-        if isinstance(feature, MostFrequent):
-            kind = F_FREQUENT
-            if sketch.field in self.exact:
-                kind = F_FREQUENT_WHOLE
-        return (kind, 0, 0, *own, 0, 0), _NOTHING
-
-    def _window(self, name: str, window: Window) -> tuple[tuple[int, int], int, int]:
-        """Its tiles and ring, and its first and its last column."""
-        own = tile_of(name, window, self.tile_ms)
-        ring = [ring.width_ms for ring in self.rings].index(own.width_ms)
-        wanted = [(kind, _field(window, self.fields)) for kind in _columns_read(window)]
-        at = [self.columns[ring].index(column) for column in wanted]
-        return (own.tiles, ring), at[0], at[-1]
-
-    def _state(self, feature: Stateful) -> Line:
-        state = _state(feature, self.fields, self.exact)
-        at = self.states[state]
-        half_life = state[2]
-        if isinstance(feature, LastDistinct):
-            kind = F_RECENT
-            if state[1] in self.exact:
-                kind = F_RECENT_WHOLE
-            over = float(feature.over_ms)
-            return _line(kind, at + 2 * (feature.nth - 1)), (over, *_NOTHING[1:])
-        if isinstance(feature, TimeSince):
-            return _line(F_SINCE, at), _NOTHING
-        if isinstance(feature, DecayedTotal):
-            return _line(_READS[feature.kind], at), (half_life, 0.0, 0.0)
-        if isinstance(feature, DecayedMean):
-            # A prior of weight 0 is none.
-            prior = _NOTHING[1:]
-            if feature.prior is not None:
-                prior = (
-                    float(feature.prior),
-                    float(feature.weight),
-                )
-            return _line(F_DECAYED, at), (half_life, *prior)
-        # A first value is kept, and so read, as a last one is.
-        kind = F_LAST
-        if state[0] in (LAST_WHOLE, FIRST_WHOLE):
-            kind = F_LAST_WHOLE
-        return _line(kind, at), _NOTHING
-
-
-def _line(kind: int, word: int) -> tuple[int, ...]:
-    """Of what is read of a row's words alone."""
-    return (kind, word, *[0] * (READ_WORDS - 2))

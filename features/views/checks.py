@@ -127,15 +127,9 @@ def _check_field(where: str, feature: Aggregate, own: Input, topic: Topic, sever
     may_be = [name for name, type_ in types.items() if type_ in NUMBERS]
     what = "Numbers"
     cause = _what(types, own.field, topic)
-    if isinstance(feature, Distinct):
+    if isinstance(feature, Distinct | GIVES_A_VALUE):
         may_be = [name for name, type_ in types.items() if type_ in (*TEXTS, *NUMBERS)]
         what = "Texts and numbers"
-    elif isinstance(feature, GIVES_A_VALUE):
-        may_be = [name for name in types if name in may_be or _all_texts(name, topic)]
-        what = "Numbers, enums and texts with a domain"
-        # Not that it is a text is what is wrong.
-        if types.get(own.field) == "string":
-            cause += " and has no domain"
     # What is no field counts as none of them.
     if own.field in may_be:
         return
@@ -161,12 +155,25 @@ def _check_texts(where: str, own: Input, topics: Sequence[Topic]) -> None:
     )
 
 
+def is_text(own: Input, topics: Sequence[Topic]) -> bool:
+    """Whether an input is a text, as it then is in each of its topics."""
+    of_these = topics_of(own, topics)
+    return own.field is not None and all(
+        topic.all_fields[own.field].type in TEXTS for topic in of_these
+    )
+
+
 def texts_of(own: Input, topics: Sequence[Topic]) -> tuple[str, ...]:
-    """All that an input can be in any of its topics, each once; nothing where it is no text."""
+    """All that an input can be in any of its topics, each once; nothing where it is no text, or may
+    be any in one of them."""
     found: list[str] = []
     for topic in topics_of(own, topics):
+        declared: tuple[str, ...] = ()
         if own.field is not None:
-            found.extend(_all_texts(own.field, topic))
+            declared = _all_texts(own.field, topic)
+        if not declared:
+            return ()
+        found.extend(declared)
     return tuple(dict.fromkeys(found))
 
 

@@ -14,13 +14,15 @@ from freshet.features.cold.bounded_rows import BoundedRows
 from freshet.features.cold.memory import RowMemory
 from freshet.features.cold.named import is_named
 from freshet.features.packed import Packed
-from freshet.features.rows.rows import More, ViewRows, is_erased, is_over
+from freshet.features.partition.as_stored import is_erased, is_over
+from freshet.features.partition.events import More
+from freshet.features.partition.rows import ViewRows
 from freshet.features.stores.contract import VERSION_BYTES, Store
 from freshet.features.stores.marks import PartitionMark
 from freshet.features.stores.stored import lengths_of
 from freshet.features.views.clock import LogClock
 from freshet.features.views.erasing import left_of, times_of
-from freshet.features.views.event_columns import codes, numbers
+from freshet.features.views.event_columns import taken
 from freshet.features.views.refused import RefusedRows
 from freshet.features.views.view import View
 from freshet.schemas.sizes import READ_BYTES, cuts
@@ -130,31 +132,18 @@ class ViewTask:
     def _add(self, rows: pa.RecordBatch, offset: int, places: I64, clocks: I64) -> None:
         """Fold events, which have their `places` in the record at `offset`; `clocks` say how far
         the log is at each."""
-        count = rows.num_rows
-        values = np.empty((count, len(self._view.plan.fields)))
-        for column, name in enumerate(self._view.plan.fields):
-            values[:, column] = numbers(_column_of(rows, name))
+        fields = self._view.plan.fields
+        columns = [_column_of(rows, name) for name in fields]
+        values, wholes, texts = taken(self._view.plan, columns, rows.num_rows)
         self._rows.fold(
             Texts.from_arrow(rows.column("key")),
             rows.column("t").to_numpy(),
             values,
             offset,
             places,
-            More(self._wholes(rows), clocks),
+            More(wholes, clocks, texts),
         )
-        self._events += count
-
-    def _wholes(self, rows: pa.RecordBatch) -> I64 | None:
-        """The same values to the last digit, and codes of those that are no whole numbers, where
-        the view has features that ask for them."""
-        plan = self._view.plan
-        if not plan.takes_codes:
-            return None
-        out = np.zeros((rows.num_rows, len(plan.fields)), np.int64)
-        for at, name in enumerate(plan.fields):
-            if at in plan.coded or at in plan.exact:
-                out[:, at] = codes(_column_of(rows, name), at in plan.exact)
-        return out
+        self._events += rows.num_rows
 
     def write(self) -> None:
         """Write touched rows; all of them if the store has lost some; then the mark. What could not

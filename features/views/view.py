@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from freshet.features.aggregates import GIVES_A_VALUE, Aggregate, inputs_of
+from freshet.features.aggregates import GIVES_A_VALUE, Aggregate, LastDistinct, inputs_of
 from freshet.features.inputs import Input, check_duration
 from freshet.features.keeping import longest_ms
 from freshet.features.rows.plan import LAYOUT, RowPlan
@@ -15,6 +15,7 @@ from freshet.features.views.checks import (
     check_features,
     check_key,
     check_topics,
+    is_text,
     texts_of,
     topics_of,
 )
@@ -35,11 +36,13 @@ class FeatureRef:
         view: Name of the view.
         feature: Name of the feature.
         made_from: The digest of what its values come from; empty where nobody asks for it.
+        is_text: Whether its values are texts, which models read as categories.
     """
 
     view: str
     feature: str
     made_from: str = field(default="", repr=False, compare=False)
+    is_text: bool = field(default=False, repr=False, compare=False)
 
     @property
     def name(self) -> str:
@@ -53,9 +56,13 @@ class View:
     key: a row for each key.
 
     Values are float64, but for the `last`, `first`, `last_distinct` and `most_frequent` of an int
-    or long field, which are whole numbers with every digit; where a model reads them, all are
-    float32. NaN is missing. A key without a row has no values at all: then counts and sums are
-    missing, too. Rows hold tiles, and values are finished as of the moment of the question.
+    or long field, which are whole numbers with every digit, and of a text, which are texts; where a
+    model reads them, numbers are float32, and texts categories. NaN is missing. Texts that are
+    neither of an enum nor of a domain stand in the row itself: of one that is longer than 256 bytes
+    what it begins with, `…`, and 16 hexadecimal digits of its hash, 256 bytes in all.
+
+    A key without a row has no values at all: then counts and sums are missing, too. Rows hold
+    tiles, and values are finished as of the moment of the question.
 
     A window is the newest `over / tile` tiles, that of the question's moment included. So it
     reaches back by at least `over - tile` and by less than `over`: a smaller tile is more exact,
@@ -82,8 +89,8 @@ class View:
             share one, which is read by a key that is null. `()`: one row for all events, which is
             read without a key. One process folds it, as it does each partition.
         features: Aggregates of number or boolean fields (true is 1.0), by name. `distinct` is of
-            texts, too; and `last`, `first`, `last_distinct` and `most_frequent` are of enums and of
-            texts with a domain: then consumers of features get the text, and models do not read it.
+            texts, too, and so are `last`, `first`, `last_distinct` and `most_frequent`, which then
+            give texts.
         tile: The resolution of all its windows, a duration of which every `over` is a multiple.
             None: each window has tiles of its own, as many of 32 to 16 as divide it.
         max_age: Beyond this age of a row's newest event, a duration, all of its values are
@@ -209,6 +216,7 @@ class View:
             integers,
             milliseconds(self.keep) if self.keep else 0,
             self.max_age_ms,
+            [own.name for own in self.inputs if self._is_open(own)],
         )
 
     @cached_property
@@ -231,9 +239,22 @@ class View:
         of_these = topics_of(own, self.topics)
         return all(topic.all_fields[own.field].type in exact for topic in of_these)
 
+    def _is_open(self, own: Input) -> bool:
+        """Whether it may be any text, so that a row must have the text itself."""
+        return is_text(own, self.topics) and not texts_of(own, self.topics)
+
+    @cached_property
+    def text_features(self) -> frozenset[str]:
+        """The features whose values are texts."""
+        return frozenset(
+            name
+            for name, feature in self.features.items()
+            if isinstance(feature, GIVES_A_VALUE) and is_text(feature.input, self.topics)
+        )
+
     @cached_property
     def texts(self) -> Mapping[str, tuple[str, ...]]:
-        """The features that are texts, and all that each can be."""
+        """The features that are texts of which all are declared, and all that each can be."""
         found: dict[str, tuple[str, ...]] = {}
         for name, feature in self.features.items():
             if not isinstance(feature, GIVES_A_VALUE):
@@ -277,8 +298,10 @@ class View:
             for name in sorted(self._fields_read(topic)):
                 read[f"field {name}{whose}"] = of_field(topic.all_fields[name])
         # Only of views that have some: all others are what they always were.
-        if whole := [name for name in self.plan.whole_names if name not in self.texts]:
+        if whole := [name for name in self.plan.whole_names if name not in self.text_features]:
             own["whole numbers"] = ", ".join(whole)
+        if self.plan.texts is not None:
+            own["texts"] = ", ".join(self.plan.texts.names)
         if self.keep is not None:
             own["keep"] = text_of(milliseconds(self.keep))
         return {**own, **read, **features}
@@ -311,11 +334,14 @@ class View:
                 f"has no feature {feature!r}",
                 f"It has {', '.join(self.features)}.",
             )
-        if feature in self.texts:
+        declared = self.features[feature]
+        if isinstance(declared, LastDistinct) and declared.n is not None:
             raise DefinitionError(
                 f"view {self.name}: feature {feature!r}",
-                "is a text, and models read numbers of views",
-                "Leave it to consumers of features, or count with a condition: "
-                'fr.count(over="1h", where=pl.col("status") == "refused"), say.',
+                f"is a list of up to {declared.n}, and models read one value a feature",
+                "Declare those that the model reads one by one, which makes rows no longer: "
+                f'fr.last_distinct("{declared.field}", 1), say.',
             )
-        return FeatureRef(self.name, feature, self.values_digest)
+        return FeatureRef(
+            self.name, feature, self.values_digest, is_text=feature in self.text_features
+        )

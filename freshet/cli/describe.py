@@ -245,9 +245,13 @@ def _model(app: App, model: Model) -> Iterable[tuple[str, str]]:
         f"{_expression(model.label.value)} of {model.label.topic.name}, by {model.label.id}, "
         f"within {wait}; late ones: {model.label.late}",
     )
-    yield "categories", ", ".join(model.vectors.categories) or "none"
     # Features of views are told with their view.
     of_views = {feature.name for feature in model.view_features}
+    own = [name for name in model.vectors.categories if name not in of_views]
+    categories = ", ".join(own)
+    if not own:
+        categories = "of views alone" if model.vectors.categories else "none"
+    yield "categories", categories
     others = [name for name in model.vectors.numbers if name not in of_views]
     numbers = ", ".join(others)
     if not others:
@@ -290,7 +294,9 @@ def _rounded(model: Model, views: Iterable[View]) -> Iterable[tuple[str, str]]:
     last = [
         feature.name
         for feature in model.features
-        if isinstance(feature, FeatureRef) and feature.feature in by_view[feature.view]
+        if isinstance(feature, FeatureRef)
+        and not feature.is_text
+        and feature.feature in by_view[feature.view]
     ]
     if last:
         kept = f"{rule}; consumers of features get all digits"

@@ -341,11 +341,13 @@ def _request(model: Model, prediction: LoggedPrediction) -> list[RequestValue]:
     if names:
         texts = parts_of(prediction.categories)
     out = []
-    for name, text in zip(names, texts):
-        out.append(RequestValue(name, "on demand" if name in computed else "category", text))
     of_views = {feature.name for feature in model.view_features}
-    for name, number in zip(numbers, prediction.fixed["numbers"]):
+    for name, text in zip(names, texts):
         # Those are told with their rows.
+        if name in of_views:
+            continue
+        out.append(RequestValue(name, "on demand" if name in computed else "category", text))
+    for name, number in zip(numbers, prediction.fixed["numbers"]):
         if name not in of_views:
             value = None
             if not math.isnan(number):

@@ -147,7 +147,7 @@ class ViewRead:
     view: str
     keyed_by: list[str]
     key: str | None
-    values: dict[str, float | None]
+    values: dict[str, float | str | None]
     aggregates: dict[str, str]
     clean_log: str
     partition: int | None

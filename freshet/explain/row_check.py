@@ -12,17 +12,19 @@ import pyarrow as pa
 
 from freshet.explain.row_events import CleanEvent
 from freshet.features.aggregates import Age, Distribution, Ratio, Window
-from freshet.features.rows.finish import finish
-from freshet.features.rows.rows import More, ViewRows
-from freshet.features.views.event_columns import codes, numbers
+from freshet.features.partition.events import More
+from freshet.features.partition.rows import ViewRows
+from freshet.features.rows.finish import Finished, finish
+from freshet.features.views.event_columns import codes, taken
 from freshet.features.views.view import View
 from freshet.schemas.text.columns import Texts
 
+Value = float | str | None
 OF_WINDOWS = Window | Ratio | Distribution | Age
 
 
 def agrees(
-    view: View, events: Sequence[CleanEvent], as_of_ms: int, values: Mapping[str, float | None]
+    view: View, events: Sequence[CleanEvent], as_of_ms: int, values: Mapping[str, Value]
 ) -> bool | None:
     """Of the features that depend on these events alone (windows and ages); None if none of the
     values is such a one. Decayed means and last values may reach further back than the events
@@ -35,29 +37,37 @@ def agrees(
     # theirs: the batteries hold those to slow references.
     rows = ViewRows(view.plan)
     count = len(events)
-    taken = np.empty((count, len(fields)))
-    exact = np.empty((count, len(fields)), np.int64)
-    for at, field in enumerate(fields):
-        is_exact = at in view.plan.exact
-        # An event of one of several topics lacks what is of the others.
-        column = _column([event.fields.get(field) for event in events], is_exact)
-        taken[:, at] = numbers(column)
-        exact[:, at] = codes(column, is_exact)
+    # An event of one of several topics lacks what is of the others.
+    columns = [
+        _column([event.fields.get(field) for event in events], at in view.plan.exact)
+        for at, field in enumerate(fields)
+    ]
+    values_of, wholes, texts = taken(view.plan, columns, count)
     rows.fold(
         Texts.of(["row"] * count),
         np.array([event.t for event in events]),
-        taken,
+        values_of,
         0,
         np.arange(count),
-        More(exact),
+        More(wholes, texts=texts),
     )
     done = finish(view.plan, rows.hand_over()[1], np.array([as_of_ms]), view.max_age_ms)
     again = dict(zip(view.plan.names, done.values[0].astype(np.float32).tolist()))
-    served = [_or_nan(values[name]) for name in told]
+    named = [name for name in told if name in view.text_features]
+    if any(not _same_text(done, name, again[name], values[name]) for name in named):
+        return False
+    numbers = [name for name in told if name not in named]
+    served = [_or_nan(values[name]) for name in numbers]
     # Served values are float32; NaN stands on both sides where nothing was known.
     return bool(
-        np.allclose([again[name] for name in told], served, rtol=1e-6, atol=0.0, equal_nan=True)
+        np.allclose([again[name] for name in numbers], served, rtol=1e-6, atol=0.0, equal_nan=True)
     )
+
+
+def _same_text(done: Finished, name: str, again: float, served: Value) -> bool:
+    if served is None or math.isnan(again):
+        return served is None and math.isnan(again)
+    return bool(codes(pa.array([served], pa.string()), True)[0] == done.wholes[name][0])
 
 
 def _column(values: Sequence[Any], is_exact: bool) -> pa.Array:
@@ -68,7 +78,7 @@ def _column(values: Sequence[Any], is_exact: bool) -> pa.Array:
     return pa.array([None if value is None else float(value) for value in values], pa.float64())
 
 
-def _or_nan(value: float | None) -> float:
+def _or_nan(value: Value) -> float:
     if value is None:
         return math.nan
-    return value
+    return float(value)

@@ -12,7 +12,7 @@ from typing import Any
 
 from freshet.audit import kept as kept_by_run
 from freshet.explain.explanation import SourceEvent, ViewRead, Window, WindowEvent
-from freshet.explain.row_check import agrees
+from freshet.explain.row_check import Value, agrees
 from freshet.explain.row_events import CleanEvent, Version, events_of, key_at, partition_of
 from freshet.explain.search import LoggedPrediction
 from freshet.features.aggregates import DecayedMean, DecayedTotal, spans_of
@@ -107,7 +107,7 @@ class _Reading:
         spans: PartitionSpans,
         key: str,
         newest: CleanEvent,
-        values: Mapping[str, float | None],
+        values: Mapping[str, Value],
     ) -> Window:
         since, why = self._reach()
         events = self._events(spans, key, newest.version, min(since, newest.t))
@@ -125,13 +125,15 @@ class _Reading:
         ]
         return Window(since, why, agrees(self._view, events, self._as_of, values), shown)
 
-    def _unread(self, key: str | None, values: dict[str, float | None]) -> ViewRead:
+    def _unread(self, key: str | None, values: dict[str, Value]) -> ViewRead:
         """What is known without the row."""
         view = self._view
+        vectors = self._model.vectors
+        read = {*vectors.numbers, *vectors.categories}
         aggregates = {
             name: shown(str(aggregate))
             for name, aggregate in view.features.items()
-            if f"{view.name}.{name}" in self._model.vectors.numbers
+            if f"{view.name}.{name}" in read
         }
         return ViewRead(
             view=view.name,
@@ -146,7 +148,7 @@ class _Reading:
             max_age_ms=view.max_age_ms or None,  # 0 bounds nothing
         )
 
-    def _values(self) -> dict[str, float | None]:
+    def _values(self) -> dict[str, Value]:
         """Its features as the vector has them."""
         numbers = dict(zip(self._model.vectors.numbers, self._p.fixed["numbers"].tolist()))
         refs = [
@@ -154,23 +156,34 @@ class _Reading:
             for feature in self._model.features
             if isinstance(feature, FeatureRef) and feature.view == self._view.name
         ]
-        out: dict[str, float | None] = {}
+        texts = self._texts()
+        out: dict[str, Value] = {}
         for feature in refs:
+            if feature.is_text:
+                out[feature.feature] = texts[feature.name]
+                continue
             value = numbers[feature.name]
             out[feature.feature] = None
             if not math.isnan(value):
                 out[feature.feature] = value
         return out
 
+    def _texts(self) -> dict[str, str | None]:
+        """The prediction's categories."""
+        names = self._model.vectors.categories
+        if not names:
+            return {}
+        return dict(zip(names, parts_of(self._p.categories)))
+
     def _key(self) -> str | None:
         """The row's key, where all its fields are among the prediction's categories."""
         names = self._model.vectors.categories
-        texts = dict(zip(names, parts_of(self._p.categories)))
+        texts = self._texts()
         if not all(name in names for name in self._view.keys):
             return None
         return key_of([texts[name] for name in self._view.keys])
 
-    def _is_the_first_of_all(self, key: str | None, values: dict[str, float | None]) -> bool:
+    def _is_the_first_of_all(self, key: str | None, values: dict[str, Value]) -> bool:
         """Whether a version of zeros is no lack of a row, but the log's very first row."""
         if key is None or all(value is None for value in values.values()):
             return False
@@ -179,7 +192,7 @@ class _Reading:
         ) as spans:
             return key_at(spans, (0, 0)) == key
 
-    def _without_row(self, key: str | None, values: dict[str, float | None]) -> str:
+    def _without_row(self, key: str | None, values: dict[str, Value]) -> str:
         if any(value is not None for value in values.values()):
             return "no row was read: the request brought these values itself"
         age_ms = self._age_of_row_that_is_over(key)
@@ -210,7 +223,7 @@ class _Reading:
         return age_ms if age_ms > keep_ms else None
 
     def _place(
-        self, stack: ExitStack, key: str | None, place: Version, values: Mapping[str, float | None]
+        self, stack: ExitStack, key: str | None, place: Version, values: Mapping[str, Value]
     ) -> tuple[PartitionSpans, str] | str:
         """The clean partition that made the row, and its key; or why that cannot be told. A key
         that was not logged is told by the row at this version: of several partitions', by the one
@@ -240,7 +253,7 @@ class _Reading:
         )
 
     def _fits(
-        self, spans: PartitionSpans, key: str, place: Version, values: Mapping[str, float | None]
+        self, spans: PartitionSpans, key: str, place: Version, values: Mapping[str, Value]
     ) -> bool:
         newest = self._events(spans, key, place, None)[-1]
         return self._window(spans, key, newest, values).agrees is not False

@@ -12,12 +12,9 @@ from typing import Any
 from rich.console import Console
 
 from freshet.app import App
-from freshet.features.catalog import open_store
 from freshet.processes.runtime import Runtime
-from freshet.roles.process import run_role
-from freshet.runs import folder
 from freshet.runs.page_client import PageClient
-from freshet.schemas.errors import ComponentError, DefinitionError, FreshetError
+from freshet.schemas.errors import DefinitionError, FreshetError
 from freshet.serving.status.status import OutageFigures, Status
 from freshet.settings import Settings
 
@@ -26,35 +23,6 @@ TELL_SECONDS = 1.0
 SETTLING_SECONDS = 15.0
 # ends what is told of a role that is; known here, whatever the page's process knows
 FAILING = " failing"
-# roles whose members divide the partitions of what they read
-SHARED = ("intake", "dedup", "view", "join", "train")
-
-
-def run_one(app_path: str, name: str, given: Settings, member: str = "") -> None:
-    """Run one role in this process until Ctrl-C or SIGTERM.
-
-    Raises:
-        FreshetError: what ended it, which is in its log, too; or it cannot have another member.
-    """
-    if member and name.split(".")[0] in SHARED and not given.log.startswith("kafka://"):
-        raise DefinitionError(
-            f"member {member!r} of role {name}",
-            "would read all partitions, as every member does on the embedded log",
-            "Leave --member out, or name a Kafka with --log.",
-        )
-    if name in ("view", "serve") and given.store:
-        # at start a wrong address is told; later the role waits for its store
-        open_store(given.store).close()
-    folder.prepare(given.run_dir)
-    try:
-        run_role(app_path, name, given, member)
-    except SystemExit as end:
-        if isinstance(end.__cause__, FreshetError):
-            raise end.__cause__ from None
-        where = given.run_dir / "logs" / (f"{name}.{member}".rstrip(".") + ".jsonl")
-        raise ComponentError(
-            f"role {name}", f"failed by a fault of ours: {end.__cause__!r}", f"See {where}."
-        ) from end
 
 
 def tell_until(

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from freshet.schemas.avro.walker_kernels import Decoded
 from freshet.schemas.errors import SchemaError
@@ -125,6 +124,9 @@ class Columns:
                 self.valid[at],
             )
         if field.logical == "uuid":
+            # Only here: it makes a thousand functions when it is imported, and few topics need one.
+            import pyarrow.compute as pc
+
             # Either case is the same id: in one of them it is the same key and hash, too.
             made = Texts.from_arrow(pc.ascii_lower(made.to_arrow()))
         self._texts[name] = made

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from freshet.schemas.evaluated import evaluated
 from freshet.schemas.events.columns import Columns
@@ -37,6 +36,9 @@ def masked_arrays(
     """Of some rows; each condition is asked once, however many columns it masks."""
     if not masked:
         return {}
+    # Only here: it makes a thousand functions when it is imported, and few topics need one.
+    import pyarrow.compute as pc
+
     found = _true_where(columns, rows, conditions)
     everywhere = pa.array(np.ones(len(rows), np.bool_))
     out = {}

@@ -11,6 +11,7 @@ from freshet.schemas.shown_text import address
 NEXT_STEP = (
     "Write http://host:8081, a login before the host (user:password, then @); several by commas."
 )
+CHECK_ADDRESS = "Check the registry's address; one of Apicurio ends with /apis/ccompat/v7."
 
 
 @dataclass(frozen=True, slots=True)

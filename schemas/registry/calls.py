@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import httpx
 
 from freshet.schemas.errors import DefinitionError, RegistryError
-from freshet.schemas.registry.address import Place, RegistryAddress
+from freshet.schemas.registry.address import CHECK_ADDRESS, Place, RegistryAddress
 
 CONTENT_TYPE = "application/vnd.schemaregistry.v1+json"
 WAIT_SECONDS = 5.0  # for a connection, and for the next bytes of an answer
@@ -22,7 +22,6 @@ MOST_BYTES = 8 << 20  # of an answer; the largest schemas that people have are s
 # They speak of the moment or of the server, not of what was asked.
 PASSING = frozenset((408, 425, 429))
 NO_LOGIN = (401, 403)
-CHECK_ADDRESS = "Check the registry's address; one of Apicurio ends with /apis/ccompat/v7."
 
 
 class Answer(NamedTuple):

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from freshet.schemas.errors import RegistryError, RequestError
-from freshet.schemas.registry.address import RegistryAddress
-from freshet.schemas.registry.calls import CHECK_ADDRESS, Answer, Caller
+from freshet.schemas.registry.address import CHECK_ADDRESS, RegistryAddress
+
+if TYPE_CHECKING:
+    from freshet.schemas.registry.calls import Answer
 
 AVRO = "AVRO"
 NO_SUBJECT = 40401
@@ -55,6 +57,10 @@ class RegistryClient:
     """
 
     def __init__(self, address: RegistryAddress) -> None:
+        # Only here: most apps ask no registry, and each of their processes would wait for an HTTP
+        # client when it is started again.
+        from freshet.schemas.registry.calls import Caller
+
         self._caller = Caller(address)
 
     @property

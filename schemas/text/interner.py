@@ -68,6 +68,19 @@ class Interner:
         kernels.find(columns, self._hashes, self._ids, self._held, self._places, found)
         return found
 
+    def find_hashed(self, hashes: I64) -> I64:
+        """The ids of texts by their `hashes`, int64 `[n]`; -1 where there is none. Of two texts of
+        one hash it is either."""
+        found = np.empty(hashes.size, np.int64)
+        kernels.find_hashed(hashes, self._hashes, self._ids, found)
+        return found
+
+    @property
+    def bytes_held(self) -> tuple[npt.NDArray[np.uint8], I64]:
+        """The bytes of all texts, and where in them text `k` begins and ends: at `2k` and
+        `2k + 1`. Both until a text comes or goes."""
+        return self._held, self._places
+
     def __call__(self, texts: Texts) -> I64:
         """Ids, int64 `[n]`; a missing text is the empty text."""
         self._make_room(texts)

@@ -127,6 +127,21 @@ def find(texts: Any, hashes: Any, ids: Any, held: Any, places: Any, out: Any) ->
 
 
 @nb.njit(nogil=True, cache=True, _nrt=False)
+def find_hashed(wanted: Any, hashes: Any, ids: Any, out: Any) -> None:
+    """Ids of texts by their hashes; -1 of one that nobody has."""
+    mask = u64(hashes.size - 1)
+    for row in range(wanted.size):
+        hashed = u64(wanted[row])
+        slot = hashed & mask
+        out[row] = -1
+        while hashes[slot] != u64(0):
+            if hashes[slot] == hashed:
+                out[row] = ids[slot]
+                break
+            slot = (slot + u64(1)) & mask
+
+
+@nb.njit(nogil=True, cache=True, _nrt=False)
 def forget(
     gone: Any, hashes: Any, ids: Any, counts: Any, held: Any, places: Any, free: Any
 ) -> None:

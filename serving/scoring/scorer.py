@@ -194,7 +194,11 @@ class Scorer:
             for n, f in types.items()
             if n not in names and f.type in (*TEXTS, *NUMBERS)
         ]
-        given = [TensorSpec(name, "FP64", required=False) for name in served.plan.given]
+        texts = served.plan.given_texts
+        given = [
+            TensorSpec(name, "BYTES" if name in texts else "FP64", required=False)
+            for name in served.plan.given
+        ]
         standing = served.slot.standing
         versions = [_version(x) for x in (standing.current, standing.last_good) if x is not None]
         return ModelCard(served.model.name, (*needed, *rest, *given), tuple(versions))

@@ -17,8 +17,9 @@ from freshet.streams.operators.checkpoints import Checkpoints
 from freshet.streams.operators.task import Filing, Preparing, Recording, Task
 
 log = structlog.get_logger()
-# Offsets that a recording task gets ahead of its checkpoint, at most.
-REACH = 1 << 17
+# Offsets that a recording task gets ahead of its checkpoint, at most: what 100,000 events a second
+# bring between two checkpoints of the usual rhythm, so that these are not made to be more.
+REACH = 1 << 19
 
 
 class Since(NamedTuple):

@@ -43,7 +43,11 @@ START_ANEW = (
     "To start anew, remove the run folder and all topics of the app that no producer writes."
 )
 KEPT_BASES = 2
+# A base follows so many deltas, once they are as large as the base before them: what is written for
+# a base is no more than what was for its deltas, however large a state is beside what changes.
 DELTAS_PER_BASE = 20
+# Where little changes they never are: each is an object to read when the task is started again.
+MOST_DELTAS = 200
 FILES = "files"
 _DIGEST = 32
 # numpy's names of what safetensors holds, both little endian
@@ -75,14 +79,18 @@ class Checkpoints:
         self._identity = urllib.parse.quote(identity, safe="")  # Kafka's have slashes
         self._files = ObjectFiles(self._fs, f"{self._root}/{FILES}")
         self._deltas = -1
+        self._base_bytes = 0
+        self._delta_bytes = 0  # of all since that base
         self._saved = -1
         self._fs.makedirs(self._root, exist_ok=True)
 
     @property
     def wants_full(self) -> bool:
         """Whether the next save must be a base: none was saved yet, or its deltas have become
-        many."""
-        return not 0 <= self._deltas < DELTAS_PER_BASE
+        many, and as large as it."""
+        if 0 <= self._deltas < DELTAS_PER_BASE:
+            return False
+        return self._delta_bytes >= self._base_bytes or self._deltas >= MOST_DELTAS
 
     def save(
         self,
@@ -114,9 +122,17 @@ class Checkpoints:
             lambda: put(self._fs, name, digest.digest(), *parts), self._outages, self._run_dir
         )
         self._saved = offset
-        self._deltas = 0 if full else self._deltas + 1
         if full:
+            self._begin_chain(state)
             self._prune()
+        else:
+            self._deltas += 1
+            self._delta_bytes += _bytes_of(state)
+
+    def _begin_chain(self, base: Arrays, deltas: Sequence[Arrays] = ()) -> None:
+        self._deltas = len(deltas)
+        self._base_bytes = _bytes_of(base)
+        self._delta_bytes = sum(_bytes_of(delta) for delta in deltas)
 
     def load(
         self, folder: Callable[[], Path] | None = None
@@ -142,7 +158,7 @@ class Checkpoints:
             chain = self._chain(name, ours, folder)
             if chain is not None:
                 self._saved = _offset(name)
-                self._deltas = len(chain) - 1
+                self._begin_chain(chain[0], chain[1:])
                 return self._saved, chain[0], chain[1:]
         if ours:
             raise CheckpointError(
@@ -244,6 +260,10 @@ def kept_as(task: str, digest: str) -> str:
     """
     name, _, partition = task.rpartition(":")
     return f"{name}.{digest}:{partition}"
+
+
+def _bytes_of(state: Arrays) -> int:
+    return sum(values.nbytes for values in state.values())
 
 
 def _as_safetensors(state: Arrays, metadata: Mapping[str, str]) -> list[Part]:

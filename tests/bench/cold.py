@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from freshet.features.cold.bounded_rows import BoundedRows
 from freshet.features.cold.memory import RowMemory
-from freshet.features.rows.rows import ViewRows
+from freshet.features.partition.rows import ViewRows
 from freshet.schemas.text.columns import Texts
 from tests.bench.harness import Row
 from tests.bench.rows import plan

@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from freshet.features.catalog import open_store
-from freshet.features.rows.rows import ViewRows
+from freshet.features.partition.rows import ViewRows
 from freshet.features.stores.marks import PartitionMark
 from freshet.learners.snapshots.signing import create_key
 from freshet.schemas.text.columns import Texts

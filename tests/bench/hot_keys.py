@@ -10,8 +10,9 @@ import numpy.typing as npt
 
 import freshet as fr
 from freshet.features.aggregates import Aggregate
+from freshet.features.partition.events import More
+from freshet.features.partition.rows import ViewRows
 from freshet.features.rows.plan import RowPlan
-from freshet.features.rows.rows import More, ViewRows
 from freshet.features.views.task import LOOKED_AT_AN_EVENT
 from freshet.schemas.durations import DAY_MS, HOUR_MS
 from freshet.schemas.text.columns import Texts

@@ -136,7 +136,7 @@ def intake(pipe: Connection, given: Given) -> None:
 
 def view(pipe: Connection, given: Given) -> None:
     from freshet.features.catalog import open_store
-    from freshet.features.rows.rows import ViewRows
+    from freshet.features.partition.rows import ViewRows
     from freshet.features.views import task
     from freshet.schemas.wire import blocks
 

@@ -9,8 +9,8 @@ import numpy as np
 
 import freshet as fr
 from freshet.features.aggregates import Aggregate
+from freshet.features.partition.rows import ViewRows
 from freshet.features.rows.plan import RowPlan
-from freshet.features.rows.rows import ViewRows
 from freshet.schemas.durations import DAY_MS
 from freshet.schemas.text.columns import Texts
 from tests.bench.harness import Row

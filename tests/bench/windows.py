@@ -8,8 +8,8 @@ import numpy as np
 
 import freshet as fr
 from freshet.demo.flights.data import load
+from freshet.features.partition.rows import ViewRows
 from freshet.features.rows.finish import finish
-from freshet.features.rows.rows import ViewRows
 from freshet.features.views.view import View
 from freshet.schemas.text.columns import Texts
 from tests.bench import inputs

@@ -19,8 +19,10 @@ from hypothesis import strategies as st
 
 from freshet.features.aggregates import last
 from freshet.features.packed import Packed
+from freshet.features.partition.events import More
+from freshet.features.partition.rows import ViewRows
 from freshet.features.rows.finish import finish
-from freshet.features.rows.rows import More, RowPlan, ViewRows
+from freshet.features.rows.plan import RowPlan
 from freshet.features.stores.complete_store import CompleteStore
 from freshet.features.stores.contract import NotAtOnce, RowKeys, Rows, RowsRefused, Store
 from freshet.features.stores.marks import PartitionMark
@@ -493,6 +495,23 @@ class StoreBattery:
         assert done.wholes["x"][1:].tolist() == WHOLES
         assert np.isnan(done.values[0]).all()
         assert done.values[1:].tolist() == [[float(number), 0.0] for number in WHOLES]
+
+    def test_texts_come_back_with_their_rows(self, store: Store, view: str) -> None:
+        texts = ["", "amazon", "кафе 🦆", "\x00", "x" * 256, None]
+        plan = RowPlan.compile({"x": last("x")}, None, integers=["x"], open_texts=["x"])
+        rows = ViewRows(plan)
+        column = Texts.of(texts)
+        codes = column.hashes().view(np.int64)[:, np.newaxis]
+        values = np.where(column.valid, 1.0, np.nan)[:, np.newaxis]
+        keys = [f"key {at}" for at in range(len(texts))]
+        zeros = np.zeros(len(keys), np.int64)
+        more = More(codes, texts=[column])
+        rows.fold(Texts.of(keys), zeros, values, 7, np.arange(len(keys)), more)
+        written = rows.hand_over()
+        store.write(view, *written)
+        (found,) = store.read([RowKeys(view, [b"none", *written[0]])])
+        done = finish(plan, found.packed, np.zeros(len(keys) + 1, np.int64))
+        assert done.texts["x"].to_arrow().to_pylist() == [None, *texts]
 
     def test_a_mark_stands_for_one_partition_of_one_view(
         self, rig: Rig, store: Store, view: str

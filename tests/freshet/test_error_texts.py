@@ -25,7 +25,7 @@ from freshet.app import App, load
 from freshet.cli.init import init, init_from
 from freshet.cli.schema import sample_files
 from freshet.learners.snapshots.signing import create_key
-from freshet.processes.live import run_one
+from freshet.processes.one import run_one
 from freshet.processes.runtime import Runtime
 from freshet.roles import preflight
 from freshet.roles.process import run_role
@@ -120,7 +120,8 @@ IN_THE_APP: dict[str, tuple[str, str]] = {
     "A view that is keyed by None": ('key="city"', 'key=None'),
     "A field that one of several topics lacks": ('"cities", deliveries,', '"cities", [handovers, deliveries],'),
     "A feature of a topic that its view is not over": ('fr.mean("late", over="1h")', 'fr.of(handovers, fr.count(over="1h"))'),
-    "A last text without a domain": ('fr.mean("late", over="1h")', 'fr.last("city")'),
+    "A list as a feature of a model": ('fr.mean("late", over="1h")', 'fr.last_distinct("late", n=5)'),
+    "Neither one value nor a list": ('fr.mean("late", over="1h")', 'fr.last_distinct("late")'),
     "A quantile in percent": ('fr.mean("late", over="1h")', 'fr.quantile("late", 95, over="1h")'),
     "A count of values without end": ('fr.mean("late", over="1h")', 'fr.distinct("city", over="1h", exact=100_000)'),
     "A quantile of very many tiles": ('fr.mean("late", over="1h")}', 'fr.quantile("late", 0.9, over="1d", error=0.001)}, tile="1m"'),

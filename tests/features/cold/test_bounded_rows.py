@@ -17,10 +17,12 @@ from freshet.features import aggregates as fr
 from freshet.features.cold.bounded_rows import BoundedRows
 from freshet.features.cold.memory import RowMemory
 from freshet.features.packed import Packed
+from freshet.features.partition.as_stored import is_erased, is_over
+from freshet.features.partition.events import NO_MORE, More
+from freshet.features.partition.rows import ViewRows
 from freshet.features.rows.finish import finish
 from freshet.features.rows.layout import PRESENT
 from freshet.features.rows.plan import RowPlan
-from freshet.features.rows.rows import NO_MORE, More, ViewRows, is_erased, is_over
 from freshet.schemas.errors import CheckpointError
 from freshet.schemas.text.columns import Texts
 

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 import freshet as fr
+from freshet.features.partition.events import More
+from freshet.features.partition.rows import ViewRows
 from freshet.features.reading import api as feature_api
 from freshet.features.reading.api import FeatureReader, FeaturesAnswer
-from freshet.features.rows.rows import More, ViewRows
 from freshet.features.stores.memory_store import MemoryStore
 from freshet.roles import plans
 from freshet.roles.interface import feature_reader

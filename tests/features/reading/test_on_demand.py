@@ -13,9 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import freshet as fr
+from freshet.features.partition.events import More
+from freshet.features.partition.rows import ViewRows
 from freshet.features.reading.vectors import Read, VectorPlan
 from freshet.features.rows.finish import finish
-from freshet.features.rows.rows import More, ViewRows
 from freshet.features.stores.memory_store import MemoryStore
 from freshet.roles import plans
 from freshet.schemas.text.columns import Texts

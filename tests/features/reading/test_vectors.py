@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 import freshet as fr
 from freshet.app import App
 from freshet.features.packed import Packed
+from freshet.features.partition.rows import ViewRows
 from freshet.features.reading.vectors import VectorPlan
-from freshet.features.rows.rows import ViewRows
 from freshet.features.stores.contract import RowKeys, Rows
 from freshet.features.stores.memory_store import MemoryStore
 from freshet.roles import plans

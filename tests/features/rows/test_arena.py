@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from freshet.features import aggregates as fr
+from freshet.features.partition.rows import ViewRows
 from freshet.features.rows.arena import SEGMENT_WORDS, Memory
 from freshet.features.rows.layout import TAIL
-from freshet.features.rows.rows import RowPlan, ViewRows
+from freshet.features.rows.plan import RowPlan
 from freshet.schemas.text.columns import Texts
 
 

@@ -14,10 +14,19 @@ from hypothesis import strategies as st
 
 from freshet.features import aggregates as fr
 from freshet.features.packed import Packed
+from freshet.features.partition.rows import ViewRows
 from freshet.features.rows.finish import NOT_FOUND, OUTSIDE_MAX_AGE, PRESENT, finish
-from freshet.features.rows.rows import RowPlan, ViewRows
+from freshet.features.rows.plan import RowPlan
 from freshet.schemas.text.columns import Texts
-from tests.features.rows.test_rows import Event, events, folded, reference, times, untimed, views
+from tests.features.partition.test_rows import (
+    Event,
+    events,
+    folded,
+    reference,
+    times,
+    untimed,
+    views,
+)
 
 
 def bits(x: float) -> bytes:

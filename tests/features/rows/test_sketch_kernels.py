@@ -14,9 +14,11 @@ from hypothesis import strategies as st
 
 from freshet.features import aggregates as fr
 from freshet.features.packed import Packed
+from freshet.features.partition.events import More
+from freshet.features.partition.rows import ViewRows
 from freshet.features.rows.finish import NOT_FOUND, finish
 from freshet.features.rows.layout import TILED
-from freshet.features.rows.rows import More, RowPlan, ViewRows
+from freshet.features.rows.plan import RowPlan
 from freshet.schemas.errors import DefinitionError
 from freshet.schemas.text.columns import Texts
 from tests.features.rows.sketch_reference import SketchRow, code_of

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from freshet.features import aggregates as fr
 from freshet.features.packed import Packed
+from freshet.features.partition.rows import ViewRows
 from freshet.features.rows.finish import NOT_FOUND, finish
 from freshet.features.rows.layout import TAIL, TILED
-from freshet.features.rows.rows import RowPlan, ViewRows
+from freshet.features.rows.plan import RowPlan
 from freshet.features.rows.tile_kernels import quotient
 from freshet.schemas.text.columns import Texts
 from tests.features.rows.reference import ReferenceRow

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import freshet as fr
-from freshet.features.rows.rows import is_erased
+from freshet.features.partition.as_stored import is_erased
 from freshet.features.stores.contract import VERSION_BYTES
 from freshet.features.stores.memory_store import MemoryStore
 from freshet.features.views.task import ViewTask

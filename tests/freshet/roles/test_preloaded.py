@@ -25,7 +25,7 @@ import freshet.roles.preloaded
 
 print("threads", psutil.Process().num_threads() - threads)
 before = loaded()
-from freshet.features.rows.rows import warm
+from freshet.features.partition.warm import warm
 
 warm()
 print("modules", sorted(loaded() - before))

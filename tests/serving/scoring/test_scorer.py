@@ -19,8 +19,8 @@ import redis
 from freshet.app import App
 from freshet.features.catalog import open_store
 from freshet.features.packed import Packed
+from freshet.features.partition.rows import ViewRows
 from freshet.features.redis.buckets import bucket_of, tags
-from freshet.features.rows.rows import ViewRows
 from freshet.features.stores.contract import RowKeys, Rows, Store
 from freshet.features.stores.late_store import LateStore
 from freshet.learners.catalog import predictor

@@ -17,7 +17,8 @@ from redis import Redis as Client
 import freshet as fr
 from freshet.app import App
 from freshet.features.catalog import open_store
-from freshet.features.rows.rows import More, ViewRows
+from freshet.features.partition.events import More
+from freshet.features.partition.rows import ViewRows
 from freshet.features.stores.complete_store import CompleteStore
 from freshet.features.stores.contract import RowKeys, Rows, Store
 from freshet.features.stores.marks import PartitionMark

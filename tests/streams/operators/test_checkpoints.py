@@ -89,6 +89,42 @@ def test_who_loaded_goes_on_with_the_chain_until_it_is_long(tmp_path: Path) -> N
     assert loaded(tmp_path) == (48, [10, 20, *range(30, 49)])
 
 
+def bulky(size: int) -> dict[str, Any]:
+    return {"rows": np.zeros(size, np.uint8)}
+
+
+@pytest.mark.parametrize("is_loaded", [False, True])
+def test_a_base_waits_until_its_deltas_are_as_large(tmp_path: Path, is_loaded: bool) -> None:
+    saver = place(tmp_path)
+    deltas = 2 * DELTAS_PER_BASE
+    saver.save(0, bulky(100 * deltas), True)
+    for offset in range(1, deltas + 1):
+        assert not saver.wants_full
+        saver.save(offset, bulky(100), False)
+        if is_loaded:
+            saver = place(tmp_path)
+            saver.load()
+    assert saver.wants_full
+
+
+@pytest.mark.parametrize("is_loaded", [False, True])
+def test_deltas_of_a_base_that_hardly_changes_have_an_end(
+    tmp_path: Path, is_loaded: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpoints, "MOST_DELTAS", DELTAS_PER_BASE + 5)
+    saver = place(tmp_path)
+    saver.save(0, bulky(1_000_000), True)
+    for offset in range(1, checkpoints.MOST_DELTAS + 1):
+        assert not saver.wants_full
+        saver.save(offset, bulky(1), False)
+        if is_loaded:
+            saver = place(tmp_path)
+            saver.load()
+    assert saver.wants_full
+    saver.save(checkpoints.MOST_DELTAS + 1, bulky(1_000_000), True)
+    assert not saver.wants_full
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_whatever_object_is_torn_altered_or_gone_an_older_whole_chain_is_loaded(

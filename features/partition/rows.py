@@ -4,60 +4,39 @@ these."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from freshet.features import aggregates
 from freshet.features.keeping import FOR_EVER
 from freshet.features.packed import Packed
+from freshet.features.partition.as_stored import as_stored
+from freshet.features.partition.dumps import Rows, as_arrays, changes_in, check_digest, rows_in
+from freshet.features.partition.events import NO_MORE, More, checked
+from freshet.features.partition.texts import RowTexts
 from freshet.features.rows.arena import RowArena
-from freshet.features.rows.finish import Answers, Part, finish, finish_into, tables_of
 from freshet.features.rows.finish_kernels import plain
 from freshet.features.rows.fold_kernels import Events
 from freshet.features.rows.layout import (
     CHECKPOINT,
-    DIRTY,
     END,
     NEVER,
     NEWEST,
     OVER,
     STORE,
-    VERSION_INDEX,
-    VERSION_OFFSET,
 )
-from freshet.features.rows.plan import WORD, RowPlan
-from freshet.schemas.durations import LATEST_MS
-from freshet.schemas.errors import CheckpointError, DefinitionError
+from freshet.features.rows.plan import RowPlan
+from freshet.schemas.errors import CheckpointError
 from freshet.schemas.text.columns import Texts
 from freshet.schemas.text.interner import Changes, Interner
-
-__all__ = ["More", "RowPlan", "ViewRows", "is_erased", "is_over", "warm"]
 
 I64 = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 Arrays = dict[str, npt.NDArray[Any]]
 Named = tuple[list[bytes], Packed]
-_NO_WHOLES = np.zeros((0, 0), np.int64)
 # What a key takes beside its text: its place in the table and by its id, and that of its row.
 KEY_BYTES = 112
-
-
-class More(NamedTuple):
-    """What is known of `n` events besides.
-
-    Where the plan has whole numbers, `wholes` int64 `[n, k]` are the values to the last digit;
-    where a value is missing, or its field is of no such feature, they are not looked at. `clocks`
-    int64 `[n]` say how far the log is at each event (ms); without them a row is over for events of
-    its own key alone.
-    """
-
-    wholes: I64 | None = None
-    clocks: I64 | None = None
-
-
-NO_MORE = More()
 
 
 class ViewRows:
@@ -78,6 +57,10 @@ class ViewRows:
     def _clear(self) -> None:
         self._keys = Interner()
         self._arena = RowArena(self.plan)
+        # None: rows name no texts.
+        self._texts: RowTexts | None = None
+        if self.plan.texts is not None:
+            self._texts = RowTexts(self.plan)
         self._next_looked_at = 0
         # No row has an older newest event: as the last round found, and as this one does so far.
         self._oldest = END
@@ -93,7 +76,10 @@ class ViewRows:
     @property
     def used_bytes(self) -> int:
         """Memory that holds rows, without their keys."""
-        return self._arena.used_bytes
+        used = self._arena.used_bytes
+        if self._texts is not None:
+            used += self._texts.used_bytes
+        return used
 
     @property
     def key_bytes(self) -> int:
@@ -120,25 +106,11 @@ class ViewRows:
             DefinitionError: columns of other lengths, or not one for each field of the plan.
         """
         count = len(keys)
-        shape = (count, len(self.plan.fields))
-        exact = _NO_WHOLES
-        if self.plan.takes_codes and more.wholes is not None:
-            exact = more.wholes
-        clocks = more.clocks
-        if clocks is None:
-            clocks = np.full(count, NEVER)
-        if (
-            len(times) != count
-            or len(version_index) != count
-            or values.shape != shape
-            or (self.plan.takes_codes and exact.shape != shape)
-        ):
-            raise DefinitionError(
-                f"events of a view over {', '.join(self.plan.fields) or 'no field'}",
-                f"have {count} keys, {len(times)} times, {len(version_index)} indexes, "
-                f"values {values.shape} and whole numbers {exact.shape}",
-                "Pass one row for each event and one column for each field of the plan.",
-            )
+        columns = checked(self.plan, count, times, values, version_index, more)
+        if self._texts is not None:
+            # First, while rows name all that is known.
+            self._texts.forget(self._keys.ids(), self._arena.pack)
+            self._texts.learn(more.texts)
         if count:
             # A row may begin with any of them, behind whoever looks.
             least = int(times.min())
@@ -146,15 +118,7 @@ class ViewRows:
             self._oldest_of_round = min(self._oldest_of_round, least)
         ids = self._keys(keys)
         self._arena.hold(self._keys.given)
-        events = Events(
-            ids,
-            plain(times, np.int64),
-            plain(version_index, np.int64),
-            plain(values, np.float64),
-            plain(exact, np.int64),
-            plain(clocks, np.int64),
-        )
-        self._arena.fold(events, version_offset)
+        self._arena.fold(Events(ids, *columns), version_offset)
 
     def sweep(self, now_ms: int, rows: int) -> None:
         """Look at so many rows, in turn, and empty those that are over by the partition's clock."""
@@ -260,8 +224,11 @@ class ViewRows:
     @property
     def live_bytes(self) -> int:
         """Memory that rows and keys need, which may be less than they hold."""
-        keys = self._keys.live_bytes * 2 + len(self._keys) * KEY_BYTES
-        return self._arena.live_bytes + keys
+        live = self._arena.live_bytes
+        live += self._keys.live_bytes * 2 + len(self._keys) * KEY_BYTES
+        if self._texts is not None:
+            live += self._texts.live_bytes(len(self._keys))
+        return live
 
     def find(self, keys: Texts) -> I64:
         """The ids of keys, int64 `[n]`; -1 where there is no row. They hold until rows come or
@@ -292,15 +259,18 @@ class ViewRows:
 
     def named(self, ids: I64) -> tuple[list[bytes], I64, I64]:
         """The keys of rows, and their words as they are in memory, one row after the other, with
-        where each ends."""
-        return self._keys.names_of(ids), *self._arena.pack(ids)
+        where each ends; behind each the texts that it names."""
+        return self._keys.names_of(ids), *self._with_texts(ids)
 
     def put(self, keys: Texts, words: I64, ends: I64) -> I64:
         """Put rows as `named` gave them in the place of what their keys have; their ids. Nobody has
         yet to see them."""
+        if self._texts is not None:
+            self._texts.forget(self._keys.ids(), self._arena.pack)
         ids = self._keys(keys)
         self._arena.hold(self._keys.given)
-        self._arena.unpack(ids, words, ends)
+        bare, bare_ends = self._without_texts(words, ends)
+        self._arena.unpack(ids, bare, bare_ends)
         starts = np.concatenate([np.zeros(1, np.int64), ends])[:-1]
         newest = words[starts + NEWEST]
         is_empty = newest <= OVER
@@ -343,37 +313,35 @@ class ViewRows:
         self._arena.take_out(ids)
         self._keys.forget(ids)
 
+    def _with_texts(self, ids: I64) -> tuple[I64, I64]:
+        packed = self._arena.pack(ids)
+        if self._texts is None:
+            return packed
+        return self._texts.behind(*packed)
+
+    def _without_texts(self, words: I64, ends: I64) -> tuple[I64, I64]:
+        if self._texts is None:
+            return words, ends
+        return self._texts.cut(words, ends)
+
     def _packed(self, ids: I64) -> Named:
-        rows, ends = self._arena.pack(ids)
-        return self._keys.names_of(ids), as_stored(rows, ends)
+        return self._keys.names_of(ids), as_stored(*self._with_texts(ids))
 
     def _dump(self, ids: I64, changes: Changes, had: int) -> Arrays:
         self._seen_leaving += self._leaving
         self._leaving = []
-        rows, ends = self._arena.pack(ids)
-        return {
-            "digest": np.frombuffer(self.plan.digest.encode(), np.uint8).copy(),
-            # How many keys there were before.
-            "first_key": np.array([had], np.int64),
-            "forgotten": changes.forgotten,
-            "key_ids": changes.ids,
-            "keys": changes.texts.data,
-            "key_ends": changes.texts.end,
-            "ids": ids,
-            "rows": rows,
-            "row_ends": ends,
-            "pending": self._arena.touched(STORE),
-        }
+        rows = Rows(ids, *self._with_texts(ids))
+        return as_arrays(self.plan.digest, had, changes, rows, self._arena.touched(STORE))
 
     def _apply(self, part: Mapping[str, npt.NDArray[Any]]) -> None:
         check_digest(part, self.plan.digest)
         had = len(self)
         first = int(part["first_key"][0])
-        changes = _changes_of(part)
+        changes = changes_in(part)
         # Else these keys would have other ids than they had when they were dumped.
         follows = had == first and self._keys.apply(changes)
-        ids = part["ids"]
-        if not follows or not np.isin(ids, self._keys.ids()).all():
+        rows = rows_in(part)
+        if not follows or not np.isin(rows.ids, self._keys.ids()).all():
             raise CheckpointError(
                 f"delta from key {first} on",
                 f"does not follow {had} keys",
@@ -381,101 +349,4 @@ class ViewRows:
             )
         self._arena.hold(self._keys.given)
         self._arena.drop(changes.forgotten)
-        parts = (ids, part["rows"], part["row_ends"])
-        self._arena.unpack(*(plain(one, np.int64) for one in parts))
-
-
-def check_digest(part: Mapping[str, npt.NDArray[Any]], digest: str) -> None:
-    """Raises `CheckpointError` for a dump of another plan than that of a digest."""
-    found = part["digest"].tobytes().decode()
-    if found != digest:
-        raise CheckpointError(
-            f"rows of plan {found}",
-            f"were dumped by another definition than {digest}",
-            "Build this view's rows from its log, or load the checkpoint of this definition.",
-        )
-
-
-def _changes_of(part: Mapping[str, npt.NDArray[Any]]) -> Changes:
-    ends = plain(part["key_ends"], np.int64)
-    starts = np.concatenate([np.zeros(1, np.int64), ends])[:-1]
-    data = plain(part["keys"], np.uint8)
-    texts = Texts(data, starts, ends, np.ones(len(ends), np.bool_))
-    # Before keys were forgotten, each had the next id.
-    if "key_ids" not in part:
-        first = int(part["first_key"][0])
-        ids = np.arange(first, first + len(ends))
-        return Changes(np.zeros(0, np.int64), ids, texts)
-    forgotten = plain(part["forgotten"], np.int64)
-    return Changes(forgotten, plain(part["key_ids"], np.int64), texts)
-
-
-def as_stored(words: I64, ends: I64) -> Packed:
-    """Rows as the store has them, in the place of their `words` in memory."""
-    packed = Packed(words.view(np.uint8), ends * WORD)
-    # Versions are big-endian in the store, where they are compared as bytes.
-    starts = packed.starts // WORD
-    for word in (VERSION_OFFSET, VERSION_INDEX):
-        words[starts + word] = words[starts + word].byteswap()
-    return packed
-
-
-def is_erased(rows: Packed) -> Bools:
-    """Which rows, bool `[n]`, are nothing but the version of what erased them."""
-    out: Bools = _newest_of(rows) == NEVER
-    return out
-
-
-def is_over(rows: Packed) -> Bools:
-    """Which rows, bool `[n]`, are nothing but the version of one that is over."""
-    out: Bools = _newest_of(rows) == OVER
-    return out
-
-
-def _newest_of(rows: Packed) -> I64:
-    words = rows.data.view(np.int64)
-    newest: I64 = words[rows.starts // WORD + NEWEST]
-    return newest
-
-
-def warm() -> None:
-    """Compile (or load from numba's cache) every kernel on the way from events to values."""
-    features: dict[str, aggregates.Aggregate] = {
-        "n": aggregates.count(over="1m"),
-        "x": aggregates.mean("x", over="1m"),
-        "s": aggregates.last("x"),
-        "r": aggregates.last_distinct("w", 2),
-        "q": aggregates.quantile("x", 0.5, over="1m"),
-        "d": aggregates.distinct("w", over="1m"),
-        "f": aggregates.most_frequent("w", over="1m"),
-    }
-    plan = RowPlan.compile(features, 60_000, ["w"], keep_ms=60_000)
-    rows = ViewRows(plan)
-    again = ViewRows(plan)
-    Interner(2)(Texts.of(["a", "b", "a key that is longer than there is room for"]))  # grows
-    first = np.zeros(1, np.int64)
-    codes = More(np.zeros((1, 2), np.int64))
-    rows.fold(Texts.of(["a"]), first, np.zeros((1, 2)), 0, first, codes)
-    base = rows.dump()
-    rows.sweep(LATEST_MS, 1)
-    rows.erase(Texts.of(["a"]), 1, first)
-    packed = rows.hand_over()[1]
-    rows.dump_delta()
-    rows.let_go()
-    again.load(base, [rows.dump_delta()])
-    finish(plan, packed, first)
-    # As where on-demand features read them; to vectors they go as float32, which any run does.
-    unrounded = Answers(
-        np.zeros((1, len(features))), np.zeros((1, 2), np.int64), np.zeros(1, np.int64)
-    )
-    finish_into(
-        tables_of([plan], [0]), [Part(0, packed, [0])], 0, np.arange(len(features)), unrounded
-    )
-    # As rows go to disk, and come back.
-    keys = Texts.of(["b"])
-    again.fold(keys, first, np.zeros((1, 2)), 2, first, codes)
-    again.hand_over()
-    _, words, ends = again.named(again.find(keys))
-    again.mark(again.put(keys, words, ends), DIRTY)
-    again.mark(again.find(keys), DIRTY, is_set=False)
-    again.forget(again.unused(1, 1))
+        self._arena.unpack(rows.ids, *self._without_texts(rows.words, rows.ends))

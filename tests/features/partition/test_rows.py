@@ -18,9 +18,12 @@ from hypothesis import strategies as st
 
 from freshet.features import aggregates as fr
 from freshet.features.packed import Packed
+from freshet.features.partition.events import More
+from freshet.features.partition.rows import ViewRows
+from freshet.features.partition.warm import warm
 from freshet.features.rows.decay_kernels import halved
 from freshet.features.rows.layout import SUM, TAIL, TILED, VALUES
-from freshet.features.rows.rows import More, RowPlan, ViewRows, warm
+from freshet.features.rows.plan import RowPlan
 from freshet.schemas.errors import CheckpointError, DefinitionError
 from freshet.schemas.text.columns import Texts
 from tests.features.rows.reference import ReferenceRow
