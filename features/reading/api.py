@@ -15,6 +15,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from freshet.features.reading.refused_rows import check_given
 from freshet.features.reading.request_texts import distinct_keys
 from freshet.features.reading.text_values import TextValues
 from freshet.features.rows.finish import (
@@ -120,8 +121,9 @@ class FeatureReader:
     def answer(self, request: FeaturesRequest, store: RowReader, as_of_ms: int) -> FeaturesAnswer:
         """The values of the rows as of a time (app clock, ms), read in one round trip.
 
-        Raises: RequestError: a name is unknown, a key is missing, or lengths differ; the text says
-            what was expected. StoreError: the store cannot be read.
+        Raises: RequestError: a name is unknown, a key is missing, lengths differ, or the store
+            refuses the row of a key; the text says what was expected. StoreError: the store cannot
+            be read.
         """
         refs = self._refs(request)
         names = _names(refs, request)
@@ -219,7 +221,8 @@ class FeatureReader:
             RowKeys(self._stored_as[v.name], distinct) for v, (distinct, _) in zip(views, keys)
         ]
         out: dict[str, dict[str, FeatureColumn]] = {}
-        for view, rows, (_, place) in zip(views, store.read(wanted), keys):
+        for view, rows, (distinct, place) in zip(views, store.read(wanted), keys):
+            check_given(view.name, distinct, rows)
             as_of = np.full(len(rows.packed), as_of_ms)
             done = finish(view.plan, rows.packed, as_of, view.max_age_ms)
             times = _times(done.status != NOT_FOUND, as_of - done.age_ms)[place].tolist()

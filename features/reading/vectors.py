@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from freshet.features.reading.on_demand import OnDemandFeatures
+from freshet.features.reading.refused_rows import check_given
 from freshet.features.reading.request_derived import RequestDerivations
 from freshet.features.reading.request_texts import TextColumn, distinct_keys, texts_of
 from freshet.features.reading.row_texts import RowTextColumns
@@ -151,7 +152,7 @@ class VectorPlan:
 
         Raises:
             StoreError: the store cannot be read.
-            RequestError: values of a wrong type.
+            RequestError: values of a wrong type, or a key whose row the store refuses.
         """
         asked = self._asked(columns)
         frame = None
@@ -235,6 +236,7 @@ class VectorPlan:
                     f"{len(keys)} keys were answered with {len(rows.packed)} rows",
                     "A store answers each key once, in order, with no bytes where it is absent.",
                 )
+            check_given(self.views[i].name, keys, rows)
             parts.append(Part(i, rows.packed, place))
         return parts
 

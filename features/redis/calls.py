@@ -42,10 +42,14 @@ def spans(sizes: Sequence[int]) -> list[tuple[int, int]]:
     return cuts(sizes, KEYS_A_CALL, CALL_BYTES)
 
 
+def spans_of(names: Sequence[bytes]) -> list[tuple[int, int]]:
+    """Calls that say names and no more."""
+    return spans([len(name) for name in names])
+
+
 def about(names: Sequence[bytes], rest: Sequence[bytes]) -> Iterator[Arguments]:
     """Calls of a script that is told the same of each name."""
-    sizes = [len(name) for name in names]
-    for first, after in spans(sizes):
+    for first, after in spans_of(names):
         yield names[first:after], rest
 
 

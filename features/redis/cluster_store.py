@@ -14,12 +14,12 @@ from freshet.features.packed import Packed
 from freshet.features.redis import scripts
 from freshet.features.redis.addresses import Cluster
 from freshet.features.redis.buckets import BUCKETS, bucket_of, tags
-from freshet.features.redis.calls import spans
+from freshet.features.redis.calls import spans, spans_of
 from freshet.features.redis.large import written_apart
 from freshet.features.redis.link import called, facts_of, packed, server_of
 from freshet.features.redis.nodes import Call, ClusterNodes
-from freshet.features.stores.contract import RowKeys, Rows
-from freshet.features.stores.refused import written
+from freshet.features.stores.contract import NONE_REFUSED, RowKeys, Rows
+from freshet.features.stores.refused import refused_among, written
 from freshet.features.stores.stored import ReadBytes, check_rows, check_version
 
 # How long the loss of single buckets, which no server does by itself, may go unnoticed.
@@ -181,7 +181,13 @@ class RedisClusterStore:
         if self._put(ask(calls), calls, parts):
             generation = self._generation()
         values = [parts[bucket].values[i] for bucket, i in places]
-        return self._read_bytes.rows_of(wanted, values, generation)
+        absent = [i for i, value in enumerate(values) if value is None]
+        names = []
+        for i in absent:
+            bucket, at = places[i]
+            names.append((bucket, parts[bucket].names[at]))
+        refused = {absent[i]: why for i, why in _refused(names, ask).items()}
+        return self._read_bytes.rows_of(wanted, values, generation, refused)
 
     def _put(
         self, replies: Sequence[Any], calls: Sequence[Call], parts: Mapping[int, _Part]
@@ -262,6 +268,28 @@ class _Part(NamedTuple):
     values: list[bytes | None]
 
 
+def _refused(names: Sequence[tuple[int, bytes]], ask: Ask) -> Mapping[int, str]:
+    """Of which names (each with its bucket) something is there that is no row, as MGET does not
+    say. One round trip where rows are absent, and none where all are there."""
+    by_bucket: dict[int, list[bytes]] = {}
+    for bucket, name in names:
+        by_bucket.setdefault(bucket, []).append(name)
+    calls = []
+    for bucket, own in by_bucket.items():
+        for first, after in spans_of(own):
+            some = own[first:after]
+            calls.append(Call(bucket, len(some), partial(_exist, some)))
+    if not sum(ask(calls)):
+        return NONE_REFUSED
+
+    def get(first: int, after: int) -> list[Any]:
+        return ask(
+            [Call(bucket, 1, partial(_get_one, name)) for bucket, name in names[first:after]]
+        )
+
+    return refused_among(get, len(names))
+
+
 def _gets(bucket: int, part: _Part) -> Iterator[Call]:
     for first, after in spans(part.sizes):
         # The marker with each: the server may be emptied between two of them.
@@ -298,6 +326,22 @@ def _get(
     after: int,
 ) -> bytes:
     return packed(b"MGET", *names[first:after])
+
+
+def _exist(
+    names: Sequence[bytes],
+    first: int,
+    after: int,
+) -> bytes:
+    return packed(b"EXISTS", *names[first:after])
+
+
+def _get_one(
+    name: bytes,
+    first: int,
+    after: int,
+) -> bytes:
+    return packed(b"GET", name)
 
 
 def _write(

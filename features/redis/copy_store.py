@@ -230,7 +230,9 @@ class CopyStore:
             generation = self._generation
             if rows.packed.ends.size:
                 generation = rows.generation
-            out.append(self._noted(asked, Rows(Packed.of(complete), generation)))
+            missed = [i for i, value in enumerate(values) if value is None]
+            refused = {missed[i]: why for i, why in rows.refused.items()}
+            out.append(self._noted(asked, Rows(Packed.of(complete), generation, refused)))
         return out
 
     def _lease(

@@ -324,8 +324,8 @@ _MEANINGS: tuple[tuple[type[redis.RedisError], str, str], ...] = (
     (
         redis.exceptions.NoPermissionError,
         "does not let this user do that ({text})",
-        "Allow the user EVALSHA, SCRIPT, MGET, GET, SET, GETRANGE, DEL, INFO and, of a cluster, "
-        "CLUSTER SLOTS and ASKING on the app's keys.",
+        "Allow the user EVALSHA, SCRIPT, MGET, GET, EXISTS, SET, GETRANGE, DEL, INFO and, of a "
+        "cluster, CLUSTER SLOTS and ASKING on the app's keys.",
     ),
     (
         redis.RedisError,

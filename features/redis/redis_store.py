@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from freshet.features.packed import Packed
 from freshet.features.redis import scripts
-from freshet.features.redis.calls import about, names_and_sizes, names_of, spans, with_rows
+from freshet.features.redis.calls import (
+    about,
+    names_and_sizes,
+    names_of,
+    spans,
+    spans_of,
+    with_rows,
+)
 from freshet.features.redis.large import written_apart
 from freshet.features.redis.link import Place, RedisLink, packed
-from freshet.features.stores.contract import RowKeys, Rows
-from freshet.features.stores.refused import written
+from freshet.features.stores.contract import NONE_REFUSED, RowKeys, Rows
+from freshet.features.stores.refused import refused_among, written
 from freshet.features.stores.stored import (
     ReadBytes,
     check_rows,
@@ -96,7 +103,24 @@ class RedisStore:
             markers.add(reply[0])
             values += reply[1:]
         generation = self._generation_of(markers)
-        return self._read_bytes.rows_of(wanted, values, generation)
+        refused = self._refused(names, values, ask)
+        return self._read_bytes.rows_of(wanted, values, generation, refused)
+
+    def _refused(
+        self, names: Sequence[bytes], values: Sequence[bytes | None], ask: Ask
+    ) -> Mapping[int, str]:
+        """Of which names something is there that is no row, as MGET does not say. One round trip
+        where rows are absent, and none where all are there."""
+        missing = [i for i, value in enumerate(values) if value is None]
+        absent = [names[i] for i in missing]
+        commands = [packed(b"EXISTS", *absent[first:after]) for first, after in spans_of(absent)]
+        if not sum(ask(commands)):
+            return NONE_REFUSED
+
+        def get(first: int, after: int) -> list[Any]:
+            return ask([packed(b"GET", name) for name in absent[first:after]])
+
+        return {missing[i]: why for i, why in refused_among(get, len(absent)).items()}
 
     def _generation_of(self, markers: set[bytes | None]) -> str:
         """The generation of what was read beside these markers, as `generation` names it."""

@@ -141,7 +141,7 @@ FILL = _script("""
 local token, lengths, rows, at = ARGV[1], ARGV[2], ARGV[3], 1
 for i = 1, #KEYS do
   local length = struct.unpack('<I4', lengths, 4 * i - 3)
-  if redis.call('GET', KEYS[i]) == token then
+  if redis.pcall('GET', KEYS[i]) == token then
     if length > 0 then
       redis.call('SET', KEYS[i], string.sub(rows, at, at + length - 1))
     else

@@ -28,8 +28,16 @@ from freshet.features.stores.contract import (
     Rows,
     ValueRefused,
 )
-from freshet.features.stores.refused import written
-from freshet.features.stores.stored import ReadBytes, check_rows, check_version, lengths_of, rows_of
+from freshet.features.stores.refused import refused_among, written
+from freshet.features.stores.stored import (
+    ReadBytes,
+    by_view,
+    check_rows,
+    check_version,
+    lengths_of,
+    rows_of,
+    with_refused,
+)
 from freshet.schemas.errors import StoreError
 from freshet.schemas.sizes import cuts
 
@@ -188,6 +196,27 @@ class CassandraStore:
         return written(insert, len(keys), self.resource)
 
     def read(self, wanted: Sequence[RowKeys]) -> list[Rows]:
+        try:
+            return self._read(wanted)
+        except ValueRefused:
+            return self._read_apart(wanted)
+
+    def _read_apart(self, wanted: Sequence[RowKeys]) -> list[Rows]:
+        """What is wanted, but for the keys that the server refuses (they are too long)."""
+        each = [RowKeys(asked.view, [key]) for asked in wanted for key in asked.keys]
+        refused = refused_among(lambda first, after: self._read(each[first:after]), len(each))
+        others = []
+        for asked, of_view in by_view(wanted, range(len(each))):
+            keys = [key for at, key in zip(of_view, asked.keys) if at not in refused]
+            others.append(RowKeys(asked.view, keys))
+        out = []
+        for rows, (_, of_view) in zip(self._read(others), by_view(wanted, range(len(each)))):
+            own = iter(rows.packed)
+            values = [b"" if at in refused else next(own) for at in of_view]
+            out.append(Rows(Packed.of(values), rows.generation))
+        return with_refused(out, refused)
+
+    def _read(self, wanted: Sequence[RowKeys]) -> list[Rows]:
         selects: list[tuple[int, tuple[str, list[bytes]]]] = []
         for i, asked in enumerate(wanted):
             # Each once: a SELECT answers a key once, however often it is asked for.

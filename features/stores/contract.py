@@ -10,7 +10,8 @@ a row is as long as its key is busy. Implementations are listed in
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Protocol
 
 import numpy as np
@@ -20,6 +21,7 @@ from freshet.features.packed import Packed
 from freshet.schemas.errors import StoreError
 
 VERSION_BYTES = 16
+NONE_REFUSED: Mapping[int, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +31,15 @@ class Rows:
     `generation` is that of the store which they were read from, as `Store.generation` names it;
     empty where that is not known: nobody has asked since the store lost rows, or it lost some while
     it was read. It costs no round trip where all rows are there.
+
+    `refused` says, by their places, of which keys the server gives no row (something else has the
+    key's name, it is too long) and in which words it says so: what is there is not known, and it is
+    no outage. Such a row is of no bytes, too: the typical mistake is to take it for an absent one.
     """
 
     packed: Packed
     generation: str = ""
+    refused: Mapping[int, str] = field(default_factory=lambda: NONE_REFUSED)
 
     @property
     def present(self) -> npt.NDArray[np.bool_]:
@@ -100,6 +107,7 @@ class Store(Protocol):
 
         The typical mistake is to take an absent row for a key without events: `Rows.generation`
         says whether the store is still the one that owners have filled. `CompleteStore` compares.
+        A key that the server refuses by itself is among `Rows.refused`, and all others are read.
         """
         ...
 

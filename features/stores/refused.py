@@ -1,9 +1,9 @@
-"""Which rows a server refuses each by itself: a write of many is told apart until they are known,
-and all others are written."""
+"""Which rows a server refuses each by itself: a call about many is told apart until they are known,
+and all others are written, or read."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from freshet.features.stores.contract import RowsRefused, ValueRefused
 
@@ -31,6 +31,19 @@ def written(write: Write, count: int, resource: str) -> int:
         "role `view` starts anew.",
         rows=refused,
     )
+
+
+def refused_among(ask: Callable[[int, int], object], count: int) -> Mapping[int, str]:
+    """Which of `count` keys the server refuses each by itself, and in which words: those that `ask`
+    fails for, which is asked about keys `first` to `after` (exclusive)."""
+    refused: dict[int, str] = {}
+
+    def attempt(first: int, after: int) -> int:
+        ask(first, after)
+        return 0
+
+    _written(attempt, (0, count), refused)
+    return refused
 
 
 def _written(write: Write, span: tuple[int, int], refused: dict[int, str]) -> int:

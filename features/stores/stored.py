@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 import numpy as np
 
 from freshet.features.packed import Packed
-from freshet.features.stores.contract import VERSION_BYTES, RowKeys, Rows
+from freshet.features.stores.contract import NONE_REFUSED, VERSION_BYTES, RowKeys, Rows
 
 T = TypeVar("T")
 # Of a row of which nothing is known yet: as long as busy ones are.
@@ -55,18 +56,34 @@ class ReadBytes:
         wanted: Sequence[RowKeys],
         values: Sequence[bytes | None],
         generation: str,
+        refused: Mapping[int, str] = NONE_REFUSED,
     ) -> list[Rows]:
-        """Rows from stored values for all keys that are wanted, one after the other; noted."""
+        """Rows from stored values for all keys that are wanted, one after the other; noted. So are
+        those `refused`, by their places among all."""
         out = []
         for asked, found in by_view(wanted, values):
             rows = rows_of(found, generation)
             self.note(asked.view, rows)
             out.append(rows)
+        if refused:
+            return with_refused(out, refused)
         return out
 
     def note(self, view: str, rows: Rows) -> None:
         if rows.packed.data.size:
             self._of_view[view] = rows.packed.data.size // len(rows.packed)
+
+
+def with_refused(rows: Sequence[Rows], refused: Mapping[int, str]) -> list[Rows]:
+    """The rows of several views, with what was refused by its places among all of them."""
+    out = []
+    first = 0
+    for of_view in rows:
+        after = first + len(of_view.packed)
+        own = {at - first: why for at, why in refused.items() if first <= at < after}
+        out.append(replace(of_view, refused=own))
+        first = after
+    return out
 
 
 def by_view(

@@ -33,7 +33,7 @@ def _is_held(held: Any, places: Any, id_: Any, data: Any, first: Any, size: Any)
     return same
 
 
-@nb.njit(nogil=True, cache=True)
+@nb.njit(nogil=True, cache=True, _nrt=False)
 def intern(
     texts: Any,
     hashes: Any,
@@ -98,7 +98,7 @@ def intern(
             slot = (slot + u64(1)) & mask
 
 
-@nb.njit(nogil=True, cache=True)
+@nb.njit(nogil=True, cache=True, _nrt=False)
 def find(texts: Any, hashes: Any, ids: Any, held: Any, places: Any, out: Any) -> None:
     """Ids of texts, as `intern` gave them; -1 of one that has none."""
     data, start, end = texts
@@ -126,7 +126,7 @@ def find(texts: Any, hashes: Any, ids: Any, held: Any, places: Any, out: Any) ->
             slot = (slot + u64(1)) & mask
 
 
-@nb.njit(nogil=True, cache=True)
+@nb.njit(nogil=True, cache=True, _nrt=False)
 def find_hashed(wanted: Any, hashes: Any, ids: Any, out: Any) -> None:
     """Ids of texts by their hashes; -1 of one that nobody has."""
     mask = u64(hashes.size - 1)
@@ -141,7 +141,7 @@ def find_hashed(wanted: Any, hashes: Any, ids: Any, out: Any) -> None:
             slot = (slot + u64(1)) & mask
 
 
-@nb.njit(nogil=True, cache=True)
+@nb.njit(nogil=True, cache=True, _nrt=False)
 def forget(
     gone: Any, hashes: Any, ids: Any, counts: Any, held: Any, places: Any, free: Any
 ) -> None:
@@ -174,7 +174,7 @@ def forget(
         counts[LIVE] -= 1
 
 
-@nb.njit(nogil=True, cache=True)
+@nb.njit(nogil=True, cache=True, _nrt=False)
 def rehash(hashes: Any, ids: Any, new_hashes: Any, new_ids: Any) -> None:
     """Move an open table into a larger one."""
     mask = u64(new_hashes.size - 1)
@@ -188,7 +188,7 @@ def rehash(hashes: Any, ids: Any, new_hashes: Any, new_ids: Any) -> None:
             new_ids[slot] = ids[i]
 
 
-@nb.njit(nogil=True, cache=True)
+@nb.njit(nogil=True, cache=True, _nrt=False)
 def compact(counts: Any, held: Any, places: Any, out: Any) -> None:
     """Copy the bytes of texts that are there, without those of texts that are gone."""
     to = 0
@@ -206,7 +206,7 @@ def compact(counts: Any, held: Any, places: Any, out: Any) -> None:
     counts[DEAD] = 0
 
 
-@nb.njit(nogil=True, cache=True)
+@nb.njit(nogil=True, cache=True, _nrt=False)
 def ends_of(some: Any, places: Any, ends: Any) -> None:
     """Where each of some texts ends, by their ids, if they stand one after the other."""
     end = 0
@@ -216,7 +216,7 @@ def ends_of(some: Any, places: Any, ends: Any) -> None:
         ends[at] = end
 
 
-@nb.njit(nogil=True, cache=True)
+@nb.njit(nogil=True, cache=True, _nrt=False)
 def copy(some: Any, held: Any, places: Any, out: Any) -> None:
     """The bytes of some texts, by their ids, one after the other."""
     to = 0

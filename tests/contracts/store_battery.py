@@ -24,7 +24,7 @@ from freshet.features.partition.rows import ViewRows
 from freshet.features.rows.finish import finish
 from freshet.features.rows.plan import RowPlan
 from freshet.features.stores.complete_store import CompleteStore
-from freshet.features.stores.contract import RowKeys, Rows, RowsRefused, Store
+from freshet.features.stores.contract import NotAtOnce, RowKeys, Rows, RowsRefused, Store
 from freshet.features.stores.marks import PartitionMark
 from freshet.schemas.errors import StoreError
 from freshet.schemas.sizes import KEY_BYTES
@@ -47,6 +47,10 @@ class Rig(Protocol):
 
     def spoil(self, view: str) -> tuple[bytes, bytes] | None:
         """A key and a row that the server will refuse; None where it refuses none."""
+        ...
+
+    def hide(self, view: str) -> bytes | None:
+        """A key that the server will refuse to read; None where it refuses none."""
         ...
 
 
@@ -170,6 +174,40 @@ class StoreBattery:
         with suppress(RowsRefused):
             store.erase(view, keys, pack((3, 0)))
         assert get(store, view, keys) == [None] * 25
+
+    def test_a_key_that_the_server_refuses_to_read_is_told_from_an_absent_one_and_hides_no_other(
+        self, rig: Rig, store: Store, view: str
+    ) -> None:
+        hidden = rig.hide(view)
+        if hidden is None:
+            return
+        other = view_name()
+        put(store, other, [(b"x", (1, 0))])
+        keys = [b"%d" % i for i in range(24)]
+        put(store, view, [(key, (1, 0)) for key in keys])
+        asked = [b"absent", *keys[:11], hidden, *keys[11:]]
+        wanted = [RowKeys(other, [b"x", b"absent"]), RowKeys(view, asked), RowKeys(other, [])]
+
+        def check(found: list[Rows]) -> None:
+            beside, rows, none = found
+            assert not beside.refused
+            assert not none.refused
+            assert list(beside.packed) == [row(b"x", (1, 0)), b""]
+            given = [row(key, (1, 0)) for key in keys]
+            assert list(rows.packed) == [b"", *given[:11], b"", *given[11:]]
+            assert list(rows.refused) == [12]
+            assert "refuses a key or value (" in rows.refused[12]
+            assert rows.generation == generation
+
+        # A reader knows it once somebody has asked.
+        generation = store.generation()
+        for _ in range(2):
+            check(store.read(wanted))
+        # Whoever must not wait is told the same, or asks later.
+        with suppress(NotAtOnce):
+            check(store.read_at_once(wanted, 10.0))
+        (without,) = store.read([RowKeys(view, [b"absent", *keys])])
+        assert not without.refused
 
     def test_rows_of_many_views_come_back_in_one_read(self, store: Store) -> None:
         views = [view_name() for _ in range(3)]
@@ -457,6 +495,23 @@ class StoreBattery:
         assert done.wholes["x"][1:].tolist() == WHOLES
         assert np.isnan(done.values[0]).all()
         assert done.values[1:].tolist() == [[float(number), 0.0] for number in WHOLES]
+
+    def test_texts_come_back_with_their_rows(self, store: Store, view: str) -> None:
+        texts = ["", "amazon", "кафе 🦆", "\x00", "x" * 256, None]
+        plan = RowPlan.compile({"x": last("x")}, None, integers=["x"], open_texts=["x"])
+        rows = ViewRows(plan)
+        column = Texts.of(texts)
+        codes = column.hashes().view(np.int64)[:, np.newaxis]
+        values = np.where(column.valid, 1.0, np.nan)[:, np.newaxis]
+        keys = [f"key {at}" for at in range(len(texts))]
+        zeros = np.zeros(len(keys), np.int64)
+        more = More(codes, texts=[column])
+        rows.fold(Texts.of(keys), zeros, values, 7, np.arange(len(keys)), more)
+        written = rows.hand_over()
+        store.write(view, *written)
+        (found,) = store.read([RowKeys(view, [b"none", *written[0]])])
+        done = finish(plan, found.packed, np.zeros(len(keys) + 1, np.int64))
+        assert done.texts["x"].to_arrow().to_pylist() == [None, *texts]
 
     def test_a_mark_stands_for_one_partition_of_one_view(
         self, rig: Rig, store: Store, view: str

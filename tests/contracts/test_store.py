@@ -40,6 +40,10 @@ class RedisRig:
             client.rpush(f"{view}:spoiled", "x")
         return b"spoiled", row(b"spoiled", (1, 0))
 
+    def hide(self, view: str) -> bytes:
+        key, _ = self.spoil(view)
+        return key
+
 
 class ClusterRig:
     counts = True
@@ -61,6 +65,10 @@ class ClusterRig:
             client.rpush(name, "x")
         return b"spoiled", row(b"spoiled", (1, 0))
 
+    def hide(self, view: str) -> bytes:
+        key, _ = self.spoil(view)
+        return key
+
 
 class CassandraRig:
     counts = False
@@ -81,6 +89,10 @@ class CassandraRig:
     def spoil(self, view: str) -> tuple[bytes, bytes]:
         """Larger than the server takes."""
         return b"spoiled", row(b"spoiled", (1, 0), 3 << 20)
+
+    def hide(self, view: str) -> bytes:
+        """Longer than any key of a partition."""
+        return b"k" * (1 << 16)
 
     def close(self) -> None:
         self._session.execute(f"DROP KEYSPACE IF EXISTS {self._keyspace}", timeout=60)
@@ -107,6 +119,9 @@ class TieredRig:
     def spoil(self, view: str) -> tuple[bytes, bytes]:
         return self._store.spoil(view)
 
+    def hide(self, view: str) -> bytes:
+        return self._store.hide(view)
+
 
 class MemoryRig:
     """All that open it share its rows."""
@@ -123,6 +138,9 @@ class MemoryRig:
         self._store.lose()
 
     def spoil(self, view: str) -> None:
+        return None
+
+    def hide(self, view: str) -> None:
         return None
 
 

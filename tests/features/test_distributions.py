@@ -183,10 +183,9 @@ def test_consumers_get_texts_of_enums_and_of_domains(events: list[Event]) -> Non
     assert found is None or counts[str(found)] == max(counts.values())
 
 
-def test_a_text_is_not_for_models() -> None:
-    with pytest.raises(DefinitionError, match="'last_kind': is a text, and models read numbers"):
-        VIEW["last_kind"]
-    assert VIEW["distinct_shop"].feature == "distinct_shop"
+def test_a_text_is_a_category_of_models_and_how_many_there_are_is_a_number() -> None:
+    assert VIEW["last_kind"].is_text
+    assert not VIEW["distinct_shop"].is_text
 
 
 def explained(written: Sequence[bytes]) -> list[CleanEvent]:
@@ -232,12 +231,8 @@ def test_bad_declarations_are_refused_with_their_cause(make: Any, cause: str) ->
         (fr.distinct("labels", over="1h"), "'labels' is of type array. Texts and numbers of"),
         (fr.distinct("nobody", over="1h"), "'nobody' is not a field of payments"),
         (fr.quantile("shop", 0.5, over="1h"), "'shop' is of type string. Numbers of payments"),
-        (
-            fr.most_frequent("shop", over="1h"),
-            "'shop' is of type string and has no domain. Numbers,",
-        ),
-        (fr.last("shop"), "Numbers, enums and texts with a domain of payments: at, kind, number"),
-        (fr.last("labels"), "'labels' is of type array. Numbers, enums"),
+        (fr.most_frequent("labels", over="1h"), "'labels' is of type array. Texts and numbers of"),
+        (fr.last("labels"), "'labels' is of type array. Texts and numbers of"),
         (fr.sum("kind", over="1h"), "'kind' is of type enum. Numbers of payments"),
     ],
 )

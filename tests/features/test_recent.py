@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,8 @@ FEATURES: dict[str, fr.Aggregate] = {
     **{f"x_{nth}": fr.last_distinct("x", nth) for nth in (1, 3)},
     "w_day": fr.last_distinct("w", 2, over="1d"),
     "x_hour": fr.last_distinct("x", 1, over="1h"),
+    "w_list": fr.last_distinct("w", n=4),
+    "x_list": fr.last_distinct("x", n=3, over="1h"),
     "n": fr.count(over="1d"),
     "last": fr.last("w"),
 }
@@ -44,12 +47,23 @@ def expected(events: Sequence[Event], feature: fr.LastDistinct, as_of: int) -> A
         if isinstance(value, int) or math.isfinite(value):
             newest[value] = max((t, place), newest.get(value, (t, place)))
     values = sorted(newest, key=newest.__getitem__, reverse=True)
-    if len(values) < feature.nth:
+    nth = feature.nth or 1
+    if len(values) < nth:
         return None
-    value = values[feature.nth - 1]
+    value = values[nth - 1]
     if feature.over and as_of - newest[value][0] >= feature.over_ms:
         return None
     return value
+
+
+def expected_list(events: Sequence[Event], name: str, as_of: int) -> list[Any]:
+    feature = FEATURES[name]
+    assert isinstance(feature, fr.LastDistinct)
+    assert feature.n is not None
+    found = []
+    for nth in range(1, feature.n + 1):
+        found.append(expected(events, replace(feature, nth=nth, n=None), as_of))
+    return [value for value in found if value is not None]
 
 
 @some
@@ -76,6 +90,9 @@ def test_values_are_those_of_a_loop_over_the_events(seed: int, in_pieces: bool) 
                 assert value == float(wanted), name
                 if feature.field == "w":
                     assert int(done.wholes[name][0]) == wanted, "to the last digit"
+        for name, several in done.lists.items():
+            [count] = several.counts.tolist()
+            assert several.values[0, :count].tolist() == expected_list(events, name, as_of)
 
 
 @some
@@ -109,6 +126,10 @@ def test_features_of_one_field_share_what_is_kept() -> None:
         (lambda: fr.last_distinct("x", 0), "nth=0: is no whole number from 1 to 64"),
         (lambda: fr.last_distinct("x", 65), "nth=65: is no whole number"),
         (lambda: fr.last_distinct("x", True), "nth=True: is no whole number"),
+        (lambda: fr.last_distinct("x", n=65), "n=65: is no whole number from 1 to 64"),
+        (lambda: fr.last_distinct("x", n=0), "n=0: is no whole number"),
+        (lambda: fr.last_distinct("x"), "it is one value, or a list of several"),
+        (lambda: fr.last_distinct("x", 1, n=2), "it is one value, or a list of several"),
         (lambda: fr.last_distinct("", 1), "is not of a field"),
         (lambda: fr.last_distinct("x", 1, over="0s"), "is no time at all"),
     ],

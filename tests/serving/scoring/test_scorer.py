@@ -3,18 +3,24 @@ answered."""
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
+import redis
 
 from freshet.app import App
+from freshet.features.catalog import open_store
 from freshet.features.packed import Packed
 from freshet.features.partition.rows import ViewRows
+from freshet.features.redis.buckets import bucket_of, tags
 from freshet.features.stores.contract import RowKeys, Rows, Store
 from freshet.features.stores.late_store import LateStore
 from freshet.learners.catalog import predictor
@@ -27,12 +33,16 @@ from freshet.schemas.text.columns import Texts
 from freshet.schemas.topics.topic import Freshness
 from freshet.schemas.wire import blocks
 from freshet.schemas.wire.outcomes import RUNGS, fixed_of
+from freshet.servers.redis_server import RedisServer
 from freshet.serving.loading.live_model import LiveModel
+from freshet.serving.scoring.coalesce import Coalescer
 from freshet.serving.scoring.contract import Answer, Question
+from freshet.serving.scoring.reach import Reach
 from freshet.serving.scoring.scorer import Logging, Policy, Scorer
 from freshet.streams.clock import ManualClock
 from freshet.streams.outages import Outages
 from tests import consumers_app
+from tests.features.redis.groups import RedisCluster
 from tests.toy_app import ORDERS, field, toy_app
 
 HOUR = 3_600_000
@@ -124,7 +134,11 @@ class Rig:
         rows = ViewRows(self.app.views[0].plan)
         rows.fold(Texts.of([shop]), np.array([at]), np.array([[late]]), 7, np.array([3]))
         keys, data = rows.hand_over()
-        (store or self.store).write(self.app.stored_as(self.app.views[0]), keys, data)
+        (store or self.store).write(self.stored_as, keys, data)
+
+    @property
+    def stored_as(self) -> str:
+        return self.app.stored_as(self.app.views[0])
 
     def reflect(self, tick: int) -> None:
         """The views' owners have written down how far the rows reflect their topics."""
@@ -224,6 +238,56 @@ def test_a_store_that_failed_is_left_alone_for_a_while_and_named(rig: Rig) -> No
     rig.store.away, rig.scorer.reach.rests_until = False, 0.0
     assert rig.ask(order_id=["6"], shop=["a"]).parameters["rung"] == "heuristic"
     assert not rig.outages.current()
+
+
+@pytest.mark.parametrize("kind", ["one server", "a cluster"])
+def test_a_row_that_its_store_refuses_fails_who_asks_for_it_and_nobody_beside(
+    kind: str, tmp_path: Path
+) -> None:
+    rig = Rig(toy_app())
+    with ExitStack() as opened:
+        if kind == "one server":
+            server = opened.enter_context(RedisServer(tmp_path / "redis"))
+            store = open_store(server.url)
+            client: Any = redis.Redis.from_url(server.url)
+            name = f"{rig.stored_as}:spoiled"
+        else:
+            cluster = opened.enter_context(RedisCluster(tmp_path / "cluster"))
+            store = open_store(cluster.url)
+            host, _, port = cluster.servers[0].address.rpartition(":")
+            client = redis.RedisCluster(host, int(port))
+            name = f"{{{tags()[bucket_of(b'spoiled')].decode()}}}{rig.stored_as}:spoiled"
+        opened.callback(store.close)
+        opened.enter_context(client)
+        client.rpush(name, "of somebody else")
+        rig.put_row("a", 10 * HOUR - 1, 40.0, store)
+        opened.callback(rig.scorer.close)
+        rig.scorer.reach = Reach(store, rig.outages)
+        rig.go_live()
+
+        async def together() -> list[Any]:
+            coalescer = Coalescer(rig.scorer)
+            shops = [["a"], ["a", "spoiled"], ["new"], ["a"]]
+            questions = [
+                Question("unpaid", {"order_id": list(map(str, shop)), "shop": shop}, len(shop))
+                for shop in shops
+            ]
+            asked = [coalescer.ask(question) for question in questions]
+            return await asyncio.gather(*asked, return_exceptions=True)
+
+        # The first reads find no connection, or a store that is asked on a thread.
+        for _ in range(3):
+            first, refused, new, last = asyncio.run(together())
+            assert isinstance(refused, RequestError), refused
+            assert refused.status == 400
+            assert "key 'spoiled' of view shops" in str(refused)
+            assert "WRONGTYPE Operation against a key" in str(refused)
+            for answer in (first, new, last):
+                assert answer.parameters["rung"] == "champion"
+            assert first.value_ages_ms.tolist() == [1]
+            assert new.value_ages_ms.tolist() == [-1]
+            assert not rig.outages.current()
+            assert not rig.scorer.reach.is_away
 
 
 def test_a_question_of_a_replay_waits_for_the_store_and_a_live_one_does_not(rig: Rig) -> None:

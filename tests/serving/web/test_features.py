@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+from redis import Redis as Client
 
 import freshet as fr
 from freshet.app import App
@@ -30,6 +31,7 @@ from freshet.serving.web.app import ScorerApp
 from freshet.streams.clock import ManualClock
 from freshet.streams.sqlite.log import SqliteLog
 from tests.consumers_app import APP, HOUR, put_rows
+from tests.error_texts import documented
 from tests.serving.scoring.toy_answering import ToyAnswering
 from tests.serving.web.test_app import call
 
@@ -87,6 +89,29 @@ def test_rows_of_a_real_store_are_answered_in_feasts_json_and_a_store_that_goes_
             got.json()["error"].startswith(f"store Redis at {redis.socket}")
             or str(redis.socket) in got.text
         )
+        store.close()
+
+
+def test_a_row_that_the_store_refuses_is_a_400_for_who_asks_for_it_and_no_outage(
+    tmp_path: Path,
+) -> None:
+    with RedisServer(tmp_path / "redis") as redis:
+        store = open_store(redis.url)
+        put_rows(APP, store, "by_courier", {"keys": ["ann"], "at": [NOW], "late": [12.5]})
+        app = scorer_over(store, tmp_path)
+        name = f"{APP.stored_as(APP.view('by_courier'))}:bob"
+        with Client.from_url(redis.url) as client:
+            client.rpush(name, "of somebody else")
+        for _ in range(2):
+            got = ask(app)
+            assert got.status_code == 400
+            assert got.json()["error"] == documented()["A row that the store refuses"]
+            got = ask(app, {**ASKED, "entities": {"courier": ["ann", "cid"]}})
+            assert got.status_code == 200
+            assert got.json()["results"][1]["values"] == [12.5, None]
+        with Client.from_url(redis.url) as client:
+            client.delete(name)
+        assert ask(app).json()["results"][1]["statuses"] == ["PRESENT", "NOT_FOUND"]
         store.close()
 
 
