@@ -240,7 +240,7 @@ def most_frequent(
     Of numbers that came equally often, the least; of texts always the same one. Missing (NaN) when
     there was none. Missing values are passed over, and so is the least long, -2^63. Of an int or
     long field it is a whole number with every digit; a model reads it as float32, as it reads all
-    numbers; of an enum, or a text with a domain, it is a text, as of `last`.
+    numbers; of a text or an enum it is a text, as of `last`.
 
     It is exact while no tile of the window has more than `exact` different values. Beyond, a new
     value takes the place of the tile's rarest one, and its count: then the count of a value is off
@@ -250,10 +250,10 @@ def most_frequent(
     in data streams" (2005), whose Space-Saving each tile does.
 
     Args:
-        field: A number or boolean field of the view's topic (true is 1.0), an enum, or a text with
-            a domain.
+        field: A number or boolean field of the view's topic (true is 1.0), an enum or a text.
         over: Length of the window, a duration such as `"10m"`; a multiple of the view's tile.
-        exact: How many different values a tile keeps: 1 to 1,024, sixteen bytes each.
+        exact: How many different values a tile keeps: 1 to 1,024, sixteen bytes each, and
+            the texts of those that are no enums and have no domain.
         where: A row-wise Polars expression over the topic's fields. An event for which it is not
             true has no value here. None: of all events.
 

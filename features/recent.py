@@ -105,9 +105,9 @@ def last_distinct(
     it as float32, as it reads all numbers; of a text or an enum it is a text, as of `last`, which a
     model reads as a category. Features of one field and condition share what is kept.
 
-    A list has as many values as there were, at most n; where there was none it is missing. Consumers
-    of features get it; a model reads one value a feature: declare `nth` 1 to n beside the list, which
-    makes rows no longer.
+    A list has as many values as there were, at most n; where there was none it is missing.
+    Consumers of features get it; a model reads one value a feature: declare `nth` 1 to n beside the
+    list, which makes rows no longer.
 
     As `last`, it cannot be taken back: as of a time before the row's newest event, it is as of that
     event.

@@ -193,12 +193,11 @@ def last(field: str, *, where: pl.Expr | None = None) -> Last:
 
     Of equal times, that of the later one in the log. Missing (NaN) when there was none; an event
     whose value is missing is passed over. Of an int or long field it is a whole number with every
-    digit; a model reads it as float32, as it reads all numbers. Of an enum, or a text with a
-    domain, consumers of features get the text, and models do not read it.
+    digit; a model reads it as float32, as it reads all numbers. Of a text or an enum it is the
+    text, which a model reads as a category.
 
     Args:
-        field: A number or boolean field of the view's topic (true is 1.0), an enum, or a text with
-            a domain.
+        field: A number or boolean field of the view's topic (true is 1.0), an enum or a text.
         where: A row-wise Polars expression over the topic's fields. An event for which it is not
             true has no value here. None: of all events.
 
@@ -270,12 +269,11 @@ def first(field: str, *, where: pl.Expr | None = None) -> First:
 
     Of equal times, that of the earlier one in the log; a late event that is older replaces it.
     Missing (NaN) when there was none; an event whose value is missing is passed over. Of an int or
-    long field it is a whole number with every digit, and of an enum, or a text with a domain, a
-    text, as `last` is.
+    long field it is a whole number with every digit, and of a text or an enum a text, as `last`
+    is.
 
     Args:
-        field: A number or boolean field of the view's topic (true is 1.0), an enum, or a text with
-            a domain.
+        field: A number or boolean field of the view's topic (true is 1.0), an enum or a text.
         where: A row-wise Polars expression over the topic's fields. An event for which it is not
             true has no value here. None: of all events.
 

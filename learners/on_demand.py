@@ -67,8 +67,8 @@ def on_demand(
             `fr.weekday`, `fr.day`, `fr.month`, `fr.bucket` and `fr.haversine`. It reads fields of
             the model's topic by their names, derived ones too, with the types that events have;
             features of views as `view.feature` (float64, or the text where it is one, null where
-            missing; beyond 9,007,199,254,740,992 whole numbers are rounded); and on-demand features that stand
-            before it.
+            missing; beyond 9,007,199,254,740,992 whole numbers are rounded); and on-demand features
+            that stand before it.
         reads: The features of views that it reads, as `view["feature"]`. Those that are among the
             model's own features need not be named again. Others are read of the store, and are no
             part of the vector.

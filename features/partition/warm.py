@@ -10,6 +10,7 @@ from freshet.features.partition.rows import ViewRows
 from freshet.features.rows.finish import Answers, Part, finish, finish_into, tables_of
 from freshet.features.rows.layout import DIRTY
 from freshet.features.rows.plan import RowPlan
+from freshet.features.texts.long import shortened
 from freshet.schemas.durations import LATEST_MS
 from freshet.schemas.text.columns import Texts
 from freshet.schemas.text.interner import Interner
@@ -56,3 +57,22 @@ def warm() -> None:
     again.mark(again.put(keys, words, ends), DIRTY)
     again.mark(again.find(keys), DIRTY, is_set=False)
     again.forget(again.unused(1, 1))
+    _warm_texts()
+
+
+def _warm_texts() -> None:
+    """Rows with texts behind them, one of which is too long."""
+    features: dict[str, aggregates.Aggregate] = {
+        "l": aggregates.last("w"),
+        "f": aggregates.most_frequent("w", over="1m"),
+    }
+    plan = RowPlan.compile(features, 60_000, ["w"], open_texts=["w"])
+    rows = ViewRows(plan)
+    again = ViewRows(plan)
+    column = shortened(Texts.of(["a" * 1_000]))
+    codes = column.hashes().view(np.int64)[:, np.newaxis]
+    first = np.zeros(1, np.int64)
+    more = More(codes, texts=[column])
+    rows.fold(Texts.of(["a"]), first, np.ones((1, 1)), 0, first, more)
+    again.load(rows.dump(), [])
+    finish(plan, again.all_rows()[1], first)

@@ -55,9 +55,9 @@ class Finished(NamedTuple):
     (`as_of` less the newest event; -1 if absent, negative too where the row saw the future) and
     `status` uint8 `[n]`: PRESENT, NOT_FOUND or OUTSIDE_MAX_AGE. A missing value of a PRESENT row is
     a NULL_VALUE. `wholes` are the features of whole numbers by name, int64 `[n]`: every digit of
-    what is there, and of no meaning where the value is missing; of texts they are the codes. `texts`
-    are those of texts that lie behind rows. `lists` are the features that are several values, of
-    which `values` has the first."""
+    what is there, and of no meaning where the value is missing; of texts they are the codes.
+    `texts` are those of texts that lie behind rows. `lists` are the features that are several
+    values, of which `values` has the first."""
 
     values: npt.NDArray[np.float64]
     age_ms: I64

@@ -94,8 +94,9 @@ class RowPlan:
     says of each feature what it is, its word or column, a second column, its tiles and its ring,
     and tiles and ring of what a ratio is divided by; `read_params` its half-life, prior and weight,
     or how often the time of a rate goes into its window. `texts` says which codes are of texts that
-    lie behind a row (None: none are), `lists` which features are several values. `keep_ms` is for how long a row is kept
-    (0: for ever), `keeps` what kernels compare, as `features/keeping.py` has it.
+    lie behind a row (None: none are), `lists` which features are several values. `keep_ms` is for
+    how long a row is kept (0: for ever), `keeps` what kernels compare, as `features/keeping.py` has
+    it.
     """
 
     names: tuple[str, ...]

@@ -18,7 +18,7 @@ or a disk.
 
 from __future__ import annotations
 
-# A longer text is cut, and what was cut is told by its hash: rows of endless texts would be endless,
-# and two texts that begin alike would be one.
+# A longer text is cut, and what was cut is told by its hash: rows of endless texts would be
+# endless, and two texts that begin alike would be one.
 LONGEST = 256
 MARK = "…".encode()

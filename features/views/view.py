@@ -59,8 +59,10 @@ class View:
     or long field, which are whole numbers with every digit, and of a text, which are texts; where a
     model reads them, numbers are float32, and texts categories. NaN is missing. Texts that are
     neither of an enum nor of a domain stand in the row itself: of one that is longer than 256 bytes
-    what it begins with, `…`, and 16 hexadecimal digits of its hash, 256 bytes in all. A key without a row has no values at all: then counts and sums are
-    missing, too. Rows hold tiles, and values are finished as of the moment of the question.
+    what it begins with, `…`, and 16 hexadecimal digits of its hash, 256 bytes in all.
+
+    A key without a row has no values at all: then counts and sums are missing, too. Rows hold
+    tiles, and values are finished as of the moment of the question.
 
     A window is the newest `over / tile` tiles, that of the question's moment included. So it
     reaches back by at least `over - tile` and by less than `over`: a smaller tile is more exact,
