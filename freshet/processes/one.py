@@ -10,7 +10,7 @@ from freshet.schemas.errors import ComponentError, DefinitionError, FreshetError
 from freshet.settings import Settings
 
 # roles whose members divide the partitions of what they read
-SHARED = ("intake", "dedup", "view", "join", "train")
+SHARED = ("intake", "dedup", "view", "join", "train", "archive")
 
 
 def run_one(app_path: str, name: str, given: Settings, member: str = "") -> None:
