@@ -24,10 +24,12 @@ from freshet.roles.names import role_names
 from freshet.roles.process import run_role
 from freshet.runs import children, folder, logs
 from freshet.runs import record as run_record
+from freshet.runs.archived import over_archive
 from freshet.runs.clusters import routed
 from freshet.runs.lock import RunLock
 from freshet.schemas.addresses import authority
 from freshet.schemas.errors import ComponentError
+from freshet.schemas.topics.readers import ARCHIVE
 from freshet.servers.redis_server import RedisServer
 from freshet.servers.server import free_ports
 from freshet.serving.edge.sockets import resolved
@@ -103,7 +105,8 @@ class Runtime:
             create_key(self.settings.keys_dir / signer)
         own = open_log(self.settings.log_url, outages=self.outages)
         clusters = self.settings.clusters
-        self.log: Log = routed(self.app, own, clusters, outages=self.outages)
+        live = routed(self.app, own, clusters, outages=self.outages)
+        self.log: Log = over_archive(self.app, live, self.settings)
         self._stack.callback(self.log.close)
         for sentence in preflight.check(self.app, self.log, self.settings):
             self._say(sentence)
@@ -111,6 +114,7 @@ class Runtime:
         specs = [
             RoleSpec(name, run_role, (self._path, name, self.settings, "", self.app.digest))
             for name in role_names(self.app)
+            if name.split(".")[0] != ARCHIVE or self.settings.archive_url is not None
         ]
         self._stack.callback(children.forget, run_dir)
         self.supervisor = Supervisor(specs, _preload(self.app), self._tell)

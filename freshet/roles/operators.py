@@ -1,23 +1,38 @@
-"""The roles that are operators of a log: intake, dedup, view, join, train."""
+"""The roles that are operators of a log: intake, dedup, view, join, train, archive."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 
+import structlog
+
+from freshet import retention
 from freshet.features.cold.memory import RowMemory
 from freshet.features.views.task import ViewTask
 from freshet.learners.snapshots.signing import Signer
 from freshet.roles import plans
 from freshet.roles.context import Context, earlier_schemas, pace_of
-from freshet.roles.names import topics_of, trained_by
+from freshet.roles.names import archives, topics_of, trained_by
+from freshet.runs.archived import AppClock, shortened, stored_archive
+from freshet.schemas.errors import ComponentError, DefinitionError
+from freshet.schemas.topics.readers import ARCHIVE
 from freshet.schemas.topics.topic import Topic
+from freshet.streams.archive.folder import ArchiveFolder
+from freshet.streams.archive.task import FILE_BYTES, HELD_BYTES, ArchiveTask, Rhythm, Start
+from freshet.streams.archive.trimming import Trimmer
+from freshet.streams.catalog import open_log
 from freshet.streams.clock import WallClock
+from freshet.streams.control.channels import Follower
 from freshet.streams.intake.task import IntakePlan
 from freshet.streams.join.task import JoinTask
 from freshet.streams.operators.loop import Steering
 from freshet.streams.registry.asking import Asking
 from freshet.streams.registry.writers import Writers
+
+logger = structlog.get_logger()
+SHORTEN_SECONDS = 30.0
 
 
 def intake(ctx: Context) -> None:
@@ -115,3 +130,55 @@ def train(ctx: Context) -> None:
     make = plans.trainer(ctx.app, model, spec, shelf, ctx.settings.snapshot_every)
     steering = Steering(held=lambda: not ctx.switches.current.learn.on)
     ctx.operator([ctx.app.examples_log_of(model)], make, steering).run(ctx.stop)
+
+
+def archive(ctx: Context) -> None:
+    """Source topics, and what the app itself logs, to Parquet; see `archives` for which."""
+    url = ctx.settings.archive_url
+    if url is None:
+        raise DefinitionError(
+            f"role {ctx.name}",
+            "has nowhere to keep the past: the setting archive is none",
+            "Name a folder or a URL with --archive, or leave the role out.",
+        )
+    settled = plans.starts(ctx.app, ctx.log, ctx.settings.checkpoints_url, WallClock().now_ms)
+    folder = ArchiveFolder(url, ctx.vitals.outages)
+    with _planned(ctx, archives(ctx.app)[ctx.name]) as found:
+        kept = plans.archive_plans(ctx.app, found, ctx.name == ARCHIVE)
+        sources = {plan.source for plan in found}
+        partitions = sum(len(ctx.log.bounds(log).spans) for log in kept)
+        file_bytes = min(FILE_BYTES, HELD_BYTES // max(1, partitions))
+        rhythm = Rhythm(ends=ctx.stop.is_set, file_bytes=file_bytes)
+
+        def starts(log: str) -> Mapping[int, int]:
+            return settled(log) if log in sources else {}
+
+        def task(log: str, partition: int) -> ArchiveTask:
+            bounds = ctx.log.bounds(log)
+            retained, _ = bounds.spans[partition]
+            first = starts(log).get(partition, retained)
+            start = Start(partition, first, bounds.identity)
+            return ArchiveTask(kept[log], start, folder, rhythm)
+
+        if ctx.name == ARCHIVE and retention.kept_ms(ctx.app):
+            ctx.thread(_shorten, ctx)
+        ctx.operator(list(kept), task, starts=starts).run(ctx.stop)
+
+
+def _shorten(ctx: Context) -> None:
+    """Delete from the app's own logs what is archived and no longer to be kept, now and then. What
+    hinders it is told, and hinders nothing else: the logs are longer then."""
+    # One of this thread's own: logs are not thread-safe.
+    log = open_log(ctx.settings.log_url, outages=ctx.vitals.outages)
+    rules = shortened(ctx.app, log, plans.task_inputs(ctx.app), partial(plans.kept_as, ctx.app))
+    archive = stored_archive(ctx.app, ctx.settings)
+    assert archive is not None
+    clock = AppClock(pace_of(ctx), Follower(log, ctx.app.control_log))
+    trimmer = Trimmer(log, archive, ctx.settings.checkpoints_url, clock.now_ms)
+    while not ctx.stop.wait(SHORTEN_SECONDS):
+        for rule in rules:
+            try:
+                trimmer.trim(rule)
+            except ComponentError as error:
+                logger.warning("log is not shortened", topic=rule.topic, error=str(error))
+    log.close()

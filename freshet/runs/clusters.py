@@ -7,7 +7,7 @@ has consumers of its own, and is away by itself.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from freshet.app import App
 from freshet.schemas.errors import DefinitionError, LogError
@@ -85,10 +85,9 @@ class RoutedLog:
         on_revoke: OnGone | None = None,
         on_lost: OnGone | None = None,
         headers: Headers | None = None,
-        whole: Collection[str] = (),
     ) -> Reader:
         (log,) = {id(found): found for found in map(self._of, topics)}.values()
-        return log.reader(topics, group, on_assign, on_revoke, on_lost, headers, whole)
+        return log.reader(topics, group, on_assign, on_revoke, on_lost, headers)
 
     def writer(self) -> Writer:
         return self._own.writer()

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -37,6 +37,7 @@ from freshet.streams.log.contract import Batch, joined
 from freshet.streams.operators.task import Outputs
 
 FILE_BYTES = 16 << 20  # of records, before they are compressed: what memory holds of a partition
+HELD_BYTES = 256 << 20  # of all partitions of a process
 # Of records that no checkpoint covers, and how long they may go uncovered.
 UNCOVERED_BYTES = 256 << 20
 AGE_SECONDS = 60.0
@@ -59,6 +60,14 @@ class ArchivePlan:
         return Place(self.app, self.kind, self.log, partition)
 
 
+class Start(NamedTuple):
+    """Where a partition begins of which nothing is archived, and its log's identity."""
+
+    partition: int
+    first: int
+    identity: str
+
+
 @dataclass(frozen=True)
 class Rhythm:
     """When a file is closed, by the clock `now` (seconds), and whether the process `ends`."""
@@ -79,22 +88,19 @@ class _Held:
 
 
 class ArchiveTask:
-    """Of one partition; see `freshet.streams.operators.task.Task`. `first` is where the partition
-    begins if nothing of it is archived, `identity` its log's."""
+    """Of one partition; see `freshet.streams.operators.task.Task`."""
 
     def __init__(
         self,
         plan: ArchivePlan,
-        partition: int,
-        first: int,
-        identity: str,
+        start: Start,
         folder: ArchiveFolder,
         rhythm: Rhythm | None = None,
     ) -> None:
-        self.name = task_of(plan.kind, plan.log, partition)
+        self.name = task_of(plan.kind, plan.log, start.partition)
         self._plan = plan
-        self._place = plan.place(partition)
-        self._identity = identity
+        self._place = plan.place(start.partition)
+        self._identity = start.identity
         self._folder = folder
         self._rhythm = rhythm or Rhythm()
         self._files: list[ArchivedFile] = []  # by position
@@ -105,11 +111,11 @@ class ArchiveTask:
         self._may_join = True
         self._is_swept = False
         self._held = _Held()
-        self._next = first
+        self._next = start.first
         self._day: int | None = None  # the latest that a record was of
         self._since: float | None = None  # when the first came that no checkpoint covers
         self._uncovered = 0  # bytes of such
-        self._archived = first
+        self._archived = start.first
         self._archived_ms: int | None = None
         self._newest_ms: int | None = None
         self._kept = 0  # records whose bytes are kept beside their rows
@@ -191,7 +197,7 @@ class ArchiveTask:
         waiting = 0.0
         if self._since is not None:
             waiting = self._rhythm.now() - self._since
-        return {
+        figures = {
             "archived": self._archived,
             "archived_ms": self._archived_ms,
             "waiting_seconds": round(waiting, 1),
@@ -199,6 +205,7 @@ class ArchiveTask:
             "bytes": sum(file.size for file in self._files),
             "kept": self._kept,
         }
+        return {"archive": figures}
 
     def _is_due(self) -> bool:
         """Whether what is held is to become a file, or what was written to be named."""

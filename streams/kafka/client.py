@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol
 
 from confluent_kafka import KafkaError
 
-from freshet.streams.log.contract import Batch, Headers, TopicPartition
+from freshet.streams.log.contract import WHOLE, Batch, Headers, TopicPartition
 
 
 class Fault(NamedTuple):
@@ -26,6 +26,12 @@ class Wanted(NamedTuple):
 
     headers: Headers = MappingProxyType({})
     whole: Collection[str] = frozenset()
+
+    @classmethod
+    def of(cls, asked: Headers) -> Wanted:
+        """What a reader was asked for."""
+        named = {topic: [name for name in names if name != WHOLE] for topic, names in asked.items()}
+        return cls(named, {topic for topic, names in asked.items() if WHOLE in names})
 
 
 Assigned = Callable[[list[TopicPartition]], Mapping[TopicPartition, int]]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
 from freshet.streams.kafka.client import Wanted
 from freshet.streams.kafka.cluster import KafkaCluster
@@ -28,10 +28,9 @@ class KafkaLog(KafkaCluster):
         on_revoke: OnGone | None = None,
         on_lost: OnGone | None = None,
         headers: Headers | None = None,
-        whole: Collection[str] = (),
     ) -> KafkaReader:
-        wanted = Wanted(headers or {}, frozenset(whole))
-        return KafkaReader(self, topics, group, Callbacks(on_assign, on_revoke, on_lost), wanted)
+        callbacks = Callbacks(on_assign, on_revoke, on_lost)
+        return KafkaReader(self, topics, group, callbacks, Wanted.of(headers or {}))
 
     def writer(self) -> KafkaWriter:
         return KafkaWriter(self)

@@ -8,7 +8,7 @@ message) is not the log's business. Implementations are listed in `streams/catal
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -35,7 +35,7 @@ class Batch:
     `headers` are those that the reader was asked for, in that order, likewise (empty: none were, or
     the log keeps none).
 
-    Of a topic that is read `whole`, `keys` are those of all records, and `all_headers` all that
+    Of a topic that is read whole, `keys` are those of all records, and `all_headers` all that
     each came with, in order: lists of structs of `name` and `value`, both binary (None: the log
     keeps none).
 
@@ -163,6 +163,8 @@ def headers_type() -> pa.DataType:
 
 
 OnAssign = Callable[[Sequence[TopicPartition]], Mapping[TopicPartition, int]]
+# Among the names of headers: the whole record. No header is called so.
+WHOLE = "\0"
 Headers = Mapping[str, Sequence[str]]
 OnGone = Callable[[Sequence[TopicPartition]], None]
 
@@ -239,11 +241,10 @@ class Log(Protocol):
         on_revoke: OnGone | None = None,
         on_lost: OnGone | None = None,
         headers: Headers | None = None,
-        whole: Collection[str] = (),
     ) -> Reader:
         """Read topics as a member of `group`, or all their partitions alone when it is None;
-        `headers` are the names of those that batches of a topic are to carry. Of the topics in
-        `whole` they carry all keys and all headers.
+        `headers` are the names of those that batches of a topic are to carry. Where `WHOLE` is
+        among them they carry all keys and all headers, too.
 
         `on_assign` gets the new partitions and answers with the offset to start each at (missing:
         the first retained); `on_revoke` is called before partitions go to another member (finish,

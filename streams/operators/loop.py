@@ -16,7 +16,7 @@ from __future__ import annotations
 import threading
 import time
 import uuid
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -81,8 +81,7 @@ class Job:
     letters, which go to the log `dead`; by `pace` it tells its tasks the time (`Untimed`: they hear
     of it from their log); `kept_as` says under which name a task keeps its checkpoints, `starts` at
     which offsets partitions of a log begin without one (what it leaves out: at the first record).
-    `headers` are those that records of a log are read with; those of the logs in `whole` come
-    with all that they have.
+    `headers` are those that records of a log are read with.
     """
 
     role: str
@@ -96,7 +95,6 @@ class Job:
     kept_as: Callable[[str], str] = str
     starts: Callable[[str], Mapping[int, int]] = first_retained
     headers: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    whole: Collection[str] = ()
 
 
 @dataclass(frozen=True)
@@ -178,7 +176,6 @@ class Operator:
             self._revoke,
             self._lose,
             headers=job.headers,
-            whole=job.whole,
         )
         self._reading = Reading(self._reader, rhythm.max_records)
         self._waiting = Waiting(self._reader, self._outages, rhythm.wall, rhythm.retry_seconds)

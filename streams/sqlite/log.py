@@ -6,7 +6,7 @@ A group has one reader, which gets all partitions; who may run at all is settled
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import repeat
 from pathlib import Path
@@ -80,7 +80,6 @@ class SqliteLog:
         on_revoke: OnGone | None = None,
         on_lost: OnGone | None = None,
         headers: Headers | None = None,
-        whole: Collection[str] = (),
     ) -> SqliteReader:
         # Its records have neither keys nor headers: whoever appends them is freshet, and writes whole events.
         # A group has one reader: nobody takes its partitions, so the others are never called.

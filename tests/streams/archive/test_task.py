@@ -27,7 +27,7 @@ from freshet.schemas.wire.blocks import Block
 from freshet.streams.archive import archived, compaction, manifest
 from freshet.streams.archive.folder import ArchiveFolder, facts_of, table_of
 from freshet.streams.archive.layout import DAY_MS, ArchivedFile, named
-from freshet.streams.archive.task import ArchivePlan, ArchiveTask, Rhythm
+from freshet.streams.archive.task import ArchivePlan, ArchiveTask, Rhythm, Start
 from freshet.streams.intake.task import IntakePlan
 from freshet.streams.log.contract import Batch, headers_type, joined
 from tests.streams import toy_events
@@ -134,7 +134,7 @@ class Kept:
     def begin(self) -> None:
         """As a new process would."""
         folder = ArchiveFolder(self.url)
-        self.task = ArchiveTask(self.plan, 0, 0, IDENTITY, folder, self.rhythm)
+        self.task = ArchiveTask(self.plan, Start(0, 0, IDENTITY), folder, self.rhythm)
         if self.chain:
             self.task.load(self.chain[0], self.chain[1:])
         self.position = self.saved_at
@@ -243,7 +243,7 @@ def test_what_cannot_be_made_again_keeps_its_bytes_and_is_counted(tmp_path: Path
     kept.save()
     (again,) = kept.batches()
     assert contents(again) == contents(plain)
-    assert kept.task.facts()["kept"] == 1
+    assert kept.task.facts()["archive"]["kept"] == 1
 
 
 def test_the_columns_of_events_stand_beside_their_bytes(tmp_path: Path) -> None:
@@ -311,7 +311,7 @@ def test_nothing_is_named_before_it_is_due(tmp_path: Path) -> None:
     now[0] = 59.0
     kept.save()
     assert kept.files == []
-    assert kept.task.facts()["waiting_seconds"] == 59.0
+    assert kept.task.facts()["archive"]["waiting_seconds"] == 59.0
     now[0] = 60.0
     kept.save()
     assert len(kept.files) == 1

@@ -29,7 +29,7 @@ from freshet.streams.kafka.confluent_client import ConfluentClient
 from freshet.streams.kafka.errors import Fenced
 from freshet.streams.kafka.librdkafka_client import LibrdkafkaClient
 from freshet.streams.kafka.log import KafkaLog
-from freshet.streams.log.contract import Batch, Reader, TopicPartition, joined
+from freshet.streams.log.contract import WHOLE, Batch, Reader, TopicPartition, joined
 from freshet.streams.outages import Outages
 from tests.contracts.log_battery import DEADLINE_SECONDS, fill, raised, read
 
@@ -673,7 +673,7 @@ def test_a_topic_that_is_read_whole_comes_with_all_keys_and_headers(kafka: str, 
     for key, value, headers in sent:
         producer.produce(name, value, key, headers=headers)
     producer.flush()
-    reader = log.reader([name], None, whole=[name, "another"])
+    reader = log.reader([name], None, headers={name: [WHOLE, "a"], "another": [WHOLE]})
     parts: list[Batch] = []
     while sum(map(len, parts)) < len(sent):
         parts += reader.poll(10, 5.0)
@@ -692,6 +692,7 @@ def test_a_topic_that_is_read_whole_comes_with_all_keys_and_headers(kafka: str, 
         for _, _, headers in sent
     ]
     assert found.all_headers.to_pylist() == expected
+    assert found.headers[0].to_arrow().cast(pa.binary()).to_pylist() == [b"2", None, None, None]
     assert found.rows(2, 4).all_headers.to_pylist() == expected[2:]
     assert found.where(np.array([3, 0])).all_headers.to_pylist() == [expected[3], expected[0]]
     log.close()
