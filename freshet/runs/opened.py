@@ -53,7 +53,7 @@ def opened(run_dir: Path) -> Iterator[OpenedRun]:
             "Name the folder of another run with --run-dir.",
         )
     app = load(record.app_file)
-    given = settings(run_dir=run_dir, log=record.log, store=record.store)
+    given = settings(run_dir=run_dir, log=record.log, store=record.store, archive=record.archive)
     log = over_archive(app, routed(app, open_log(record.log), given.clusters), given)
     try:
         yield OpenedRun(app, log, given)
