@@ -76,6 +76,44 @@ ROLE_METRICS: tuple[Figure, ...] = (
         "{task}/finished",
         MS,
     ),
+    # archive
+    Figure(
+        "gauge",
+        "freshet_archive_position",
+        "The offset up to which all records of a partition are archived.",
+        "{task}/archive/archived",
+    ),
+    Figure(
+        "gauge",
+        "freshet_archive_newest_append_timestamp_seconds",
+        "Append time of the newest record that was archived since the start.",
+        "{task}/archive/archived_ms",
+        MS,
+    ),
+    Figure(
+        "gauge",
+        "freshet_archive_waiting_seconds",
+        "For how long the oldest record that was read has waited to be archived.",
+        "{task}/archive/waiting_seconds",
+    ),
+    Figure(
+        "gauge",
+        "freshet_archive_files",
+        "Archived files of a partition.",
+        "{task}/archive/files",
+    ),
+    Figure(
+        "gauge",
+        "freshet_archive_bytes",
+        "Bytes of the archived files of a partition.",
+        "{task}/archive/bytes",
+    ),
+    Figure(
+        "counter",
+        "freshet_archive_kept_records_total",
+        "Records whose bytes are archived beside their rows, since the start.",
+        "{task}/archive/kept",
+    ),
     # intake
     Figure(
         "counter",

@@ -32,6 +32,7 @@ from freshet.schemas.wire.outcomes import RUNGS
 from freshet.servers.redis_server import RedisServer
 from freshet.serving.status import status as s
 from freshet.settings import settings
+from freshet.streams.archive.layout import task_of
 from freshet.streams.control.channels import send
 from freshet.streams.control.switches import NAMES
 from freshet.streams.intake.fates import fates
@@ -239,6 +240,8 @@ def test_what_labels_say_is_declared_by_the_app(watched: Watched) -> None:
     labels."""
     app = watched.app
     lineages = {m.lineage(x) for m in app.models for x in m.learners}
+    intakes = [plans.intake_plan(app, topic) for topic in app.topics]
+    archived = plans.archive_plans(app, intakes, True).values()
     declared = {
         "app": {app.name},
         "role": {n.split(".")[0] for n in role_names(app)},
@@ -253,7 +256,7 @@ def test_what_labels_say_is_declared_by_the_app(watched: Watched) -> None:
         "model": {m.name for m in app.models},
         "lineage": lineages,
         "slice": {x for m in app.models for x in m.slices},
-        "task": set(plans.task_inputs(app)),
+        "task": {*plans.task_inputs(app), *(task_of(a.kind, a.log, 0) for a in archived)},
         "rung": set(RUNGS),
         "switch": set(NAMES),
         "setting": set(KEYS),

@@ -405,3 +405,19 @@ def test_files_are_joined_within_their_day_and_shape_until_nothing_is_left_to_jo
     for one, other in pairwise(files):
         if (one.day, one.shape) == (other.day, other.shape) and one.day < last_day:
             assert one.size + other.size > compaction.LARGE
+
+
+def test_a_store_of_objects_does_as_well_as_a_folder() -> None:
+    url = f"memory://archive-{random.random()}"
+    kept = Kept(source(), url, due())
+    batch = as_batch([(b"k", GOOD, [], 1, at) for at in range(compaction.FAN)], first=0)
+    for at in range(len(batch)):
+        kept.task.apply(batch.rows(at, at + 1))
+        kept.save()
+    kept.task.write()
+    kept.save()
+    kept.task.write()
+    (again,) = kept.batches()
+    assert contents(again) == contents(batch)
+    swept = ArchiveFolder(url).sweep(kept.plan.place(0), [], datetime.now(UTC) + timedelta(hours=1))
+    assert swept == 1
