@@ -24,6 +24,7 @@ from freshet.roles.names import role_names
 from freshet.roles.process import run_role
 from freshet.runs import children, folder, logs
 from freshet.runs import record as run_record
+from freshet.runs.archived import over_archive
 from freshet.runs.clusters import routed
 from freshet.runs.lock import RunLock
 from freshet.schemas.addresses import authority
@@ -104,7 +105,8 @@ class Runtime:
             create_key(self.settings.keys_dir / signer)
         own = open_log(self.settings.log_url, outages=self.outages)
         clusters = self.settings.clusters
-        self.log: Log = routed(self.app, own, clusters, outages=self.outages)
+        live = routed(self.app, own, clusters, outages=self.outages)
+        self.log: Log = over_archive(self.app, live, self.settings)
         self._stack.callback(self.log.close)
         for sentence in preflight.check(self.app, self.log, self.settings):
             self._say(sentence)

@@ -4,25 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 
+import structlog
+
+from freshet import retention
 from freshet.features.cold.memory import RowMemory
 from freshet.features.views.task import ViewTask
 from freshet.learners.snapshots.signing import Signer
 from freshet.roles import plans
 from freshet.roles.context import Context, earlier_schemas, pace_of
 from freshet.roles.names import archives, topics_of, trained_by
-from freshet.schemas.errors import DefinitionError
+from freshet.runs.archived import AppClock, shortened, stored_archive
+from freshet.schemas.errors import ComponentError, DefinitionError
 from freshet.schemas.topics.readers import ARCHIVE
 from freshet.schemas.topics.topic import Topic
 from freshet.streams.archive.folder import ArchiveFolder
 from freshet.streams.archive.task import FILE_BYTES, HELD_BYTES, ArchiveTask, Rhythm, Start
+from freshet.streams.archive.trimming import Trimmer
+from freshet.streams.catalog import open_log
 from freshet.streams.clock import WallClock
+from freshet.streams.control.channels import Follower
 from freshet.streams.intake.task import IntakePlan
 from freshet.streams.join.task import JoinTask
 from freshet.streams.operators.loop import Steering
 from freshet.streams.registry.asking import Asking
 from freshet.streams.registry.writers import Writers
 
+logger = structlog.get_logger()
+SHORTEN_SECONDS = 30.0
 # For how long a view takes its store for the one that it was: no longer than until a tick comes.
 TRUSTED_SECONDS = 1.0
 
@@ -153,4 +163,25 @@ def archive(ctx: Context) -> None:
             start = Start(partition, first, bounds.identity)
             return ArchiveTask(kept[log], start, folder, rhythm)
 
+        if ctx.name == ARCHIVE and retention.kept_ms(ctx.app):
+            ctx.thread(_shorten, ctx)
         ctx.operator(list(kept), task, starts=starts).run(ctx.stop)
+
+
+def _shorten(ctx: Context) -> None:
+    """Delete from the app's own logs what is archived and no longer to be kept, now and then. What
+    hinders it is told, and hinders nothing else: the logs are longer then."""
+    # One of this thread's own: logs are not thread-safe.
+    log = open_log(ctx.settings.log_url, outages=ctx.vitals.outages)
+    rules = shortened(ctx.app, log, plans.task_inputs(ctx.app), partial(plans.kept_as, ctx.app))
+    archive = stored_archive(ctx.app, ctx.settings)
+    assert archive is not None
+    clock = AppClock(pace_of(ctx), Follower(log, ctx.app.control_log))
+    trimmer = Trimmer(log, archive, ctx.settings.checkpoints_url, clock.now_ms)
+    while not ctx.stop.wait(SHORTEN_SECONDS):
+        for rule in rules:
+            try:
+                trimmer.trim(rule)
+            except ComponentError as error:
+                logger.warning("log is not shortened", topic=rule.topic, error=str(error))
+    log.close()

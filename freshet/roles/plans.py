@@ -9,7 +9,6 @@ from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from freshet import retention
 from freshet.app import App
 from freshet.features.reading.vectors import VectorPlan
 from freshet.features.views.view import View
@@ -23,6 +22,7 @@ from freshet.learners.training.task import (
     TrainPlan,
     TrainTask,
 )
+from freshet.runs.archived import shortened_copies
 from freshet.schemas.durations import milliseconds
 from freshet.schemas.errors import DefinitionError, LogError
 from freshet.schemas.events.decode import EventCodec
@@ -31,7 +31,6 @@ from freshet.schemas.events.schema import EventSchema
 from freshet.schemas.topics.topic import FieldRef, Freshness, Topic
 from freshet.streams.archive import layout
 from freshet.streams.archive.task import ArchivePlan
-from freshet.streams.archive.trimming import Rule
 from freshet.streams.disk import until_there_is_room
 from freshet.streams.intake.starts import settle
 from freshet.streams.intake.task import (
@@ -228,8 +227,8 @@ def archive_plans(
     app: App, sources: Sequence[IntakePlan], with_own: bool
 ) -> dict[str, ArchivePlan]:
     """What is archived, by log: topics as they come, and the app's own logs, but for those that are
-    made again of the others (clean events, records by id), and for reports, which are not missed.
-    """
+    made again of the others (clean events, records by id) unless they are shortened, and for
+    reports, which are not missed."""
     found = {
         plan.source: ArchivePlan(app.name, layout.SOURCE, plan.source, plan) for plan in sources
     }
@@ -238,6 +237,7 @@ def archive_plans(
     own = {app.outcomes_log_of(model): layout.OUTCOMES for model in app.models}
     own |= {app.examples_log_of(model): layout.EXAMPLES for model in app.models}
     own |= {app.dead_log: layout.DEAD, app.statistics_log: layout.STATISTICS}
+    own |= dict.fromkeys(shortened_copies(app), layout.CLEAN)
     found |= {log: ArchivePlan(app.name, kind, log, blocks=True) for log, kind in own.items()}
     found[app.control_log] = ArchivePlan(app.name, layout.CONTROL, app.control_log)
     return found
@@ -360,36 +360,6 @@ def task_inputs(app: App) -> Mapping[str, TopicPartition]:
             f"train:{m.name}.{m.lineage(x)}:0": (app.examples_log_of(m), 0) for x in m.learners
         }
     return found
-
-
-def shortened(app: App, log: Log) -> list[Rule]:
-    """Which logs are shortened once they are archived, and what is asked of each before. Of those
-    that others write nothing is deleted."""
-    theirs = {topic.log for topic in of_others(app, log)}
-    theirs |= {topic.log for topic in app.topics if topic.cluster is not None}
-    inputs = task_inputs(app)
-    # A learner that cannot be saved begins at the first example, in the archive, each time.
-    unsaved = {
-        f"train:{m.name}.{m.lineage(x)}:0"
-        for m in app.models
-        for x in m.learners
-        if not getattr(x, "servable", True)
-    }
-    rules = []
-    for name, keep_ms in retention.kept_ms(app).items():
-        if name in theirs:
-            continue
-        tasks = {
-            task.rpartition(":")[0]
-            for task, (read, _) in inputs.items()
-            if read == name and task not in unsaved
-        }
-        rules.append(Rule(name, keep_ms, partial(_kept_of_partition, app, sorted(tasks))))
-    return rules
-
-
-def _kept_of_partition(app: App, tasks: Sequence[str], partition: int) -> list[str]:
-    return [kept_as(app, f"{task}:{partition}") for task in tasks]
 
 
 def kept_as(app: App, task: str) -> str:

@@ -20,6 +20,7 @@ from freshet.roles.context import Context
 from freshet.roles.names import elsewhere
 from freshet.runs import logs
 from freshet.runs import record as run_record
+from freshet.runs.archived import over_archive
 from freshet.runs.clusters import routed
 from freshet.schemas.errors import (
     DefinitionError,
@@ -79,7 +80,8 @@ def run_role(app_path: str, name: str, given: Settings, member: str = "", digest
         vitals = Vitals(role, f"{lasting}/{uuid.uuid4().hex[:8]}", Outages(stop))
         instance = f"{app.name}.{lasting}"
         own = open_log(given.log_url, instance, vitals.outages)
-        opened = routed(app, own, given.clusters, instance, vitals.outages)
+        live = routed(app, own, given.clusters, instance, vitals.outages)
+        opened = over_archive(app, live, given)
         make_keys(role, given)
         run_record.check(app.name, given)
         if not (given.run_dir / run_record.FILE).exists():

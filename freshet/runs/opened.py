@@ -10,6 +10,7 @@ from pathlib import Path
 
 from freshet.app import App, load
 from freshet.runs import record as run_record
+from freshet.runs.archived import over_archive
 from freshet.runs.clusters import routed
 from freshet.schemas.errors import ComponentError
 from freshet.schemas.events.schema import EventSchema
@@ -52,8 +53,8 @@ def opened(run_dir: Path) -> Iterator[OpenedRun]:
             "Name the folder of another run with --run-dir.",
         )
     app = load(record.app_file)
-    given = settings(run_dir=run_dir, log=record.log, store=record.store)
-    log = routed(app, open_log(record.log), given.clusters)
+    given = settings(run_dir=run_dir, log=record.log, store=record.store, archive=record.archive)
+    log = over_archive(app, routed(app, open_log(record.log), given.clusters), given)
     try:
         yield OpenedRun(app, log, given)
     finally:

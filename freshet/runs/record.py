@@ -11,7 +11,7 @@ import msgspec
 from freshet.runs import folder
 from freshet.schemas.errors import ComponentError
 from freshet.schemas.whole_files import PRIVATE, write_whole
-from freshet.settings import Settings
+from freshet.settings import NOWHERE, Settings
 
 FILE = "run.json"
 # Of all that a run stores: checkpoints, rows, freshet's own logs. It rises when they are laid out
@@ -21,7 +21,8 @@ FORMAT = 2
 
 
 class RunRecord(msgspec.Struct, frozen=True):
-    """The app's name and file (absolute), the addresses of its log and store. Addresses may hold
+    """The app's name and file (absolute), the addresses of its log, store and archive (empty: in the
+    run's folder). Addresses may hold
     passwords: the file is for its owner's eyes. `format` says how the run lays out what it
     stores."""
 
@@ -30,13 +31,19 @@ class RunRecord(msgspec.Struct, frozen=True):
     log: str
     store: str
     format: int = 1
+    archive: str = ""
 
 
 def write(app: str, app_file: str, given: Settings) -> None:
     """Raises `ComponentError` where it cannot be written."""
     path = given.run_dir / FILE
     record = RunRecord(
-        app, str(Path(app_file).resolve()), _absolute(given.log_url), given.store, FORMAT
+        app,
+        str(Path(app_file).resolve()),
+        _absolute(given.log_url),
+        given.store,
+        FORMAT,
+        _absolute(given.archive) if given.archive not in ("", NOWHERE) else given.archive,
     )
     text = msgspec.json.format(msgspec.json.encode(record))
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from freshet.schemas.errors import LogError
@@ -98,11 +98,10 @@ class ArchivedLog:
         on_revoke: OnGone | None = None,
         on_lost: OnGone | None = None,
         headers: Headers | None = None,
-        whole: Collection[str] = (),
     ) -> Reader:
         if not any(map(self._archive.holds, topics)):
-            return self.live.reader(topics, group, on_assign, on_revoke, on_lost, headers, whole)
-        wanted = Wanted(headers or {}, whole)
+            return self.live.reader(topics, group, on_assign, on_revoke, on_lost, headers)
+        wanted = Wanted(headers or {})
         return ArchivedReader(self, topics, group, (on_assign, on_revoke, on_lost), wanted)
 
     def writer(self) -> Writer:

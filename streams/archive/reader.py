@@ -4,7 +4,7 @@ below the live log, then from that."""
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from freshet.schemas.sizes import READ_BYTES
 from freshet.schemas.text.columns import Texts
 from freshet.streams.log.contract import (
+    WHOLE,
     Batch,
     Headers,
     OnAssign,
@@ -35,13 +36,15 @@ class Wanted(NamedTuple):
     """What batches are to carry beside values, by topic; see `Log.reader`."""
 
     headers: Headers
-    whole: Collection[str]
+
+    def is_whole(self, topic: str) -> bool:
+        return WHOLE in self.headers.get(topic, ())
 
     def of(self, batch: Batch) -> Batch:
         """A batch that carries all which its records came with, with what is wanted alone."""
-        names = self.headers.get(batch.topic, ())
+        names = [name for name in self.headers.get(batch.topic, ()) if name != WHOLE]
         headers = tuple(newest_of(batch, name.encode()) for name in names)
-        if batch.topic in self.whole:
+        if self.is_whole(batch.topic):
             return replace(batch, headers=headers)
         keys = batch.keys
         if keys is not None:
@@ -115,7 +118,6 @@ class ArchivedReader:
             self._revoke,
             self._lose,
             self._wanted_of_records.headers,
-            self._wanted_of_records.whole,
         )
 
     def poll(self, max_records: int, max_wait: float) -> list[Batch]:
@@ -221,7 +223,7 @@ class ArchivedReader:
         below.left = rest if len(rest) else None
         below.next = int(rest.offsets[0]) if len(rest) else below.after
         self._next[part] = below.next
-        is_whole = batch.topic in self._wanted_of_records.whole
+        is_whole = self._wanted_of_records.is_whole(batch.topic)
         return _compact(batch.rows(0, count), is_whole)
 
     # ----------------------------------------------------------------------------- the live log

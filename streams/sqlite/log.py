@@ -6,7 +6,7 @@ A group has one reader, which gets all partitions; who may run at all is settled
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import repeat
 from pathlib import Path

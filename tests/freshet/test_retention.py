@@ -4,6 +4,7 @@ them."""
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -12,8 +13,10 @@ import freshet as fr
 from freshet import retention
 from freshet.app import App
 from freshet.roles import plans
+from freshet.runs.archived import shortened
 from freshet.schemas.durations import DAY_MS
 from freshet.schemas.errors import DefinitionError
+from freshet.streams.archive.trimming import Rule
 from freshet.streams.operators import checkpoints
 from tests.toy_app import reading, toy_app
 
@@ -32,7 +35,7 @@ def kept(**keeps: str | None) -> App:
 
 def test_without_keep_everything_stays() -> None:
     assert retention.kept_ms(kept()) == {}
-    assert plans.shortened(kept(), Own()) == []
+    assert rules_of(kept(), Own()) == []
 
 
 def test_what_several_topics_made_stays_as_long_as_the_longest() -> None:
@@ -102,6 +105,10 @@ def test_a_keep_shorter_than_a_window_or_lateness_is_refused() -> None:
         replace(topic, keep=7)  # type: ignore[arg-type]
 
 
+def rules_of(app: App, log: Any) -> list[Rule]:
+    return shortened(app, log, plans.task_inputs(app), partial(plans.kept_as, app))
+
+
 class Own:
     """A log that nobody else has topics in."""
 
@@ -114,7 +121,7 @@ class Shared:
 
 def test_every_task_that_reads_a_log_and_can_be_saved_is_asked_first() -> None:
     app = kept(orders="7d", payments="2d")
-    rules = {rule.topic: rule for rule in plans.shortened(app, Own())}  # type: ignore[arg-type]
+    rules = {rule.topic: rule for rule in rules_of(app, Own())}
     (view,) = app.views
     (model,) = app.models
     assert rules["toy.orders"].readers(3) == [
@@ -134,8 +141,8 @@ def test_nothing_is_deleted_from_a_log_of_others() -> None:
     theirs = replace(app.topics[0], log="orders.v1")
     model = replace(app.models[0], on=theirs)
     changed = replace(app, topics=[theirs, app.topics[1]], models=[model])
-    names = [rule.topic for rule in plans.shortened(changed, Shared())]  # type: ignore[arg-type]
+    names = [rule.topic for rule in rules_of(changed, Shared())]
     assert "orders.v1" not in names
     # On the embedded log it is the app's own.
-    names = [rule.topic for rule in plans.shortened(changed, Own())]  # type: ignore[arg-type]
+    names = [rule.topic for rule in rules_of(changed, Own())]
     assert "orders.v1" in names

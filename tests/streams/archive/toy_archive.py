@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from freshet.streams.archive.log import ArchivedLog, PieceGone
-from freshet.streams.log.contract import Batch, Log, TopicPartition, joined
+from freshet.streams.log.contract import WHOLE, Batch, Log, TopicPartition, joined
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class ToyArchive:
         identity = log.bounds(part[0]).identity
         first = self.reached(part, identity)
         topic, partition = part
-        reader = log.reader([topic], None, whole=[topic])
+        reader = log.reader([topic], None, headers={topic: [WHOLE]})
         found = log.bounds(topic).spans
         reader.pause([(topic, other) for other in found if other != partition])
         first = max(first, found[partition][0])

@@ -24,7 +24,7 @@ from freshet.streams.archive.manifest import dumped, named_files
 from freshet.streams.archive.stored import StoredArchive
 from freshet.streams.archive.trimming import Rule, Trimmer
 from freshet.streams.catalog import open_log
-from freshet.streams.log.contract import Batch, Log, joined
+from freshet.streams.log.contract import WHOLE, Batch, Log, joined
 from freshet.streams.operators.checkpoints import Checkpoints, positions
 
 APP = "app"
@@ -115,7 +115,9 @@ class Copier:
 
 
 def read_live(log: Log, topic: str, start: int, until: int) -> Batch:
-    reader = log.reader([topic], None, lambda parts: dict.fromkeys(parts, start), whole=[topic])
+    reader = log.reader(
+        [topic], None, lambda parts: dict.fromkeys(parts, start), headers={topic: [WHOLE]}
+    )
     read: list[Batch] = []
     while sum(map(len, read)) < until - start:
         read += reader.poll(until - start - sum(map(len, read)), 1.0)
