@@ -1,4 +1,4 @@
-"""Whether a store of objects does all that a run asks of one: tried once, before anything starts."""
+"""Whether a store of objects does all that a run asks of one: tried before anything starts."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ def refuse_unshared(given: Settings) -> None:
         raise DefinitionError(
             f"setting run_dir={given.run_dir!r}",
             "is for roles on several machines, and an embedded log is on one of them alone",
-            "Name a Kafka with --log kafka://host:port, or a folder of this machine with --run-dir.",
+            "Name a Kafka with --log kafka://host:port, or with --run-dir a folder here.",
         )
 
 

@@ -1,4 +1,5 @@
-"""The folder of one lineage's snapshots in a store of objects: as `folder.Folder`, by whole objects.
+"""The folder of one lineage's snapshots in a store of objects: as `folder.Folder`, but of whole
+objects.
 
 There are no links in it and no pipes. No more of an object is read than was asked for.
 """
