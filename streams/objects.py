@@ -83,9 +83,10 @@ def _require(scheme: str) -> None:
         raise ValueError(f"needs a library that is not installed: pip install '{extra}'") from None
 
 
-def opened(url: str) -> tuple[Any, str]:
+def opened(place: str | Path) -> tuple[Any, str]:
     """The file system of a place, and its path in it. Whatever fails in a store of objects is an
     `ObjectStoreError`, but for objects that are not there, or there already."""
+    url = str(place)
     if not is_remote(url):
         local, path = fsspec.core.url_to_fs(url)
         return local, path
@@ -246,21 +247,23 @@ def anything_at(place: str) -> bool:
     return bool(names(fs, root))
 
 
-def read(place: str, name: str) -> bytes:
+def read(place: str | Path, name: str) -> bytes:
     """The object of that name at a place. Raises `FileNotFoundError` where there is none."""
     fs, root = opened(place)
     found: bytes = fs.cat_file(f"{root.rstrip('/')}/{name}")
     return found
 
 
-def write(place: str, name: str, data: bytes) -> None:
+def write(place: str | Path, name: str, data: bytes) -> None:
     """Put an object of that name at a place, as `put` does."""
     fs, root = opened(place)
-    fs.makedirs(root, exist_ok=True)
+    # On this machine whoever owns the folder makes it: one that is gone is told of.
+    if not isinstance(fs, LocalFileSystem):
+        fs.makedirs(root, exist_ok=True)
     put(fs, f"{root.rstrip('/')}/{name}", data)
 
 
-def set_aside(place: str, name: str, aside: str) -> None:
+def set_aside(place: str | Path, name: str, aside: str) -> None:
     """Give an object another name, so that the next one of its own takes nothing away."""
     fs, root = opened(place)
     folder = root.rstrip("/")

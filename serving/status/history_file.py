@@ -6,6 +6,8 @@ bounded.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import msgspec
 import structlog
 
@@ -31,7 +33,7 @@ _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(_Content)
 
 
-def save(place: str, app: str, history: History) -> None:
+def save(place: str | Path, app: str, history: History) -> None:
     """Write it; a process that ends meanwhile leaves the file as it was. A disk that takes nothing
     costs but the history: it is logged."""
     # `kept` copies under the history's lock; encoding and writing need it no more.
@@ -39,10 +41,10 @@ def save(place: str, app: str, history: History) -> None:
     try:
         objects.write(place, FILE, _encoder.encode(content))
     except (OSError, ObjectStoreError) as error:
-        log.warning("history is not saved", place=place, error=str(error))
+        log.warning("history is not saved", folder=str(place), error=str(error))
 
 
-def restore(place: str, app: str, history: History) -> None:
+def restore(place: str | Path, app: str, history: History) -> None:
     """Let `history` go on where the file ends. One that cannot be read, or is of another app or
     format, is set aside."""
     try:
@@ -61,7 +63,7 @@ def restore(place: str, app: str, history: History) -> None:
         _set_aside(place)
 
 
-def _set_aside(place: str) -> None:
+def _set_aside(place: str | Path) -> None:
     try:
         objects.set_aside(place, FILE, ASIDE)
     except (OSError, ObjectStoreError) as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from pathlib import Path
 
 import msgspec
 import structlog
@@ -132,7 +133,7 @@ class Book:
         with self._lock:
             return report(self._topics[topic], asked)
 
-    def save(self, place: str) -> None:
+    def save(self, place: str | Path) -> None:
         """Write the file, if anything came since it was written. A disk that takes nothing costs
         but what would be read again: it is logged."""
         content = self._content()
@@ -142,7 +143,7 @@ class Book:
             objects.write(place, FILE, _encoder.encode(content))
             self._saved = content.position
         except (OSError, ObjectStoreError) as error:
-            log.warning("statistics are not saved", place=place, error=str(error))
+            log.warning("statistics are not saved", folder=str(place), error=str(error))
 
     def _content(self) -> _Content | None:
         with self._lock:
@@ -158,7 +159,7 @@ class Book:
                 topics={name: topic.kept() for name, topic in self._topics.items()},
             )
 
-    def restore(self, place: str) -> None:
+    def restore(self, place: str | Path) -> None:
         """Go on where the file ends. One that cannot be read, or is of another app or format, is
         set aside, and all is read again."""
         try:
@@ -183,7 +184,7 @@ class Book:
         self._figure()
 
 
-def _set_aside(place: str) -> None:
+def _set_aside(place: str | Path) -> None:
     try:
         objects.set_aside(place, FILE, ASIDE)
     except (OSError, ObjectStoreError) as error:

@@ -213,6 +213,20 @@ def _hold_to_the_table(machines: Machines) -> None:
         assert found <= local | {"run.json", "keys"}, found
 
 
+def test_all_of_a_run_lies_in_its_folder_as_the_page_says(tmp_path: Path) -> None:
+    run = OperatedRun(tmp_path)
+    try:
+        run.start()
+        run.learn(30)
+        until(lambda: run.rung() == "champion", "a snapshot answers")
+        run.switch("learn", False)
+    finally:
+        run.stop()
+    found = {path.name for path in run.folder.iterdir()}
+    assert {"checkpoints", "snapshots", "keys", "log", "run.json", "switches.json"} <= found
+    assert found <= rows_of(TABLE.read_text()).keys()
+
+
 def test_wrong_credentials_are_told_once_before_anything_starts(
     tmp_path: Path, s3: S3Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:

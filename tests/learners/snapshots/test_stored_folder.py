@@ -131,7 +131,7 @@ def test_a_signer_that_goes_on_elsewhere_is_believed_once_its_key_is_known(
 def test_a_store_that_is_away_says_nothing_of_a_snapshot(
     written: Written, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def away(*_: object) -> bytes:
+    def away(*_: object, **__: object) -> bytes:
         raise ObjectStoreError("s3://bucket/run", "does not answer", "Start it.")
 
     archive = written.archive()
