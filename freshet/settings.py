@@ -31,6 +31,7 @@ from freshet.streams import objects
 FILE = "freshet.toml"
 ADDRESSES = ("run_dir", "log", "store", "registry")
 LEAST_ROWS_MEMORY = 64_000_000
+NOWHERE = "none"
 SECRETS = ("registry_token",)
 
 
@@ -100,6 +101,11 @@ class Settings(BaseSettings):
     )
     rows_dir: str = Field(
         "", description="folder on a disk of this machine for such rows (empty: in the run folder)"
+    )
+    archive: str = Field(
+        "",
+        description="where the past is kept as Parquet: a folder, or a URL such as "
+        "s3://bucket/path (empty: in the run folder; none: nowhere)",
     )
     alert_webhook: str = Field(
         "", description="URL that every alert is posted to as JSON (empty: none)"
@@ -247,6 +253,13 @@ class Settings(BaseSettings):
     @property
     def rows_path(self) -> Path:
         return Path(self.rows_dir) if self.rows_dir else self.local_path / "rows"
+
+    @property
+    def archive_url(self) -> str | None:
+        """None: nothing is archived."""
+        if self.archive == NOWHERE:
+            return None
+        return self.archive or f"{self.shared_url}/archive"
 
     @property
     def keys_dir(self) -> Path:

@@ -12,6 +12,7 @@ import os
 import re
 import uuid
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +130,17 @@ class StoreOfObjects:
     def exists(self, path: str) -> bool:
         with _translated(self._url):
             return bool(self._fs.exists(path))
+
+    def glob(self, pattern: str) -> list[str]:
+        with _translated(self._url):
+            found: list[str] = self._fs.glob(pattern)
+            return found
+
+    def modified(self, path: str) -> datetime:
+        """Raises `FileNotFoundError` where there is none."""
+        with _translated(self._url):
+            found: datetime = self._fs.modified(path)
+            return found
 
     def cat_file(self, path: str, start: int | None = None, end: int | None = None) -> bytes:
         """Raises `FileNotFoundError` where there is none."""

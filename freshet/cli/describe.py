@@ -321,6 +321,7 @@ _ROLES: Mapping[str, str] = {
     "view": "clean logs to rows of the store",
     "join": "predictions with their labels, to examples",
     "train": "examples to snapshots",
+    "archive": "topics and the app's own logs to Parquet",
     "release": "judges snapshots, and decides which is served",
     "serve": "answers with predictions and features, takes pushes",
     "control": "status page",

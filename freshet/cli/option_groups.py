@@ -19,6 +19,10 @@ StoreUrl = Annotated[
 RegistryUrl = Annotated[
     str | None, typer.Option(help="http(s)://host:port of a schema registry (default: none)")
 ]
+ArchiveUrl = Annotated[
+    str | None,
+    typer.Option(help="folder or URL of the archive, or none (default: in the run folder)"),
+]
 ScorerPort = Annotated[int, typer.Option(min=0, max=65535, help="port of the scorer (0: any)")]
 StatusPort = Annotated[int, typer.Option(min=0, max=65535, help="port of the status page (0: any)")]
 
@@ -30,6 +34,7 @@ class RunPlace:
     log: LogUrl = None
     store: StoreUrl = None
     registry: RegistryUrl = None
+    archive: ArchiveUrl = None
     run_dir: Annotated[
         str | None, typer.Option(help="folder of the run, or URL of what machines share of it")
     ] = None

@@ -27,7 +27,7 @@ SETTLING_SECONDS = 15.0
 # ends what is told of a role that is; known here, whatever the page's process knows
 FAILING = " failing"
 # roles whose members divide the partitions of what they read
-SHARED = ("intake", "dedup", "view", "join", "train")
+SHARED = ("intake", "dedup", "view", "join", "train", "archive")
 
 
 def run_one(app_path: str, name: str, given: Settings, member: str = "") -> None:

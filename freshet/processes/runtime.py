@@ -27,6 +27,7 @@ from freshet.runs.clusters import routed
 from freshet.runs.lock import RunLock
 from freshet.schemas.addresses import authority
 from freshet.schemas.errors import ComponentError
+from freshet.schemas.topics.readers import ARCHIVE
 from freshet.servers.redis_server import RedisServer
 from freshet.servers.server import free_ports
 from freshet.serving.edge.sockets import resolved
@@ -112,6 +113,7 @@ class Runtime:
         specs = [
             RoleSpec(name, run_role, (self._path, name, self.settings, "", self.app.digest))
             for name in role_names(self.app)
+            if name.split(".")[0] != ARCHIVE or self.settings.archive_url is not None
         ]
         self._stack.callback(children.forget, run_dir)
         self.supervisor = Supervisor(specs, _preload(self.app), self._tell)

@@ -15,6 +15,7 @@ from freshet.features.catalog import late_store
 from freshet.features.stores.contract import Store
 from freshet.roles import plans
 from freshet.schemas.events.schema import EventSchema
+from freshet.schemas.topics.readers import ARCHIVE
 from freshet.schemas.topics.topic import Topic
 from freshet.settings import Settings
 from freshet.streams.clock import ManualClock, WallClock
@@ -109,7 +110,7 @@ class Context:
             dead=app.dead_log,
             pace=pace or Untimed(),
             kept_as=partial(plans.kept_as, app),
-            headers=plans.headers(app),
+            headers=plans.headers(app, whole=self.vitals.role == ARCHIVE),
             starts=starts or first_retained,
         )
         place = Place(

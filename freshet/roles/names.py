@@ -18,12 +18,22 @@ def role_names(app: App) -> list[str]:
     views = ["view"] if app.views else []
     models = ["join", *trainers, "release"] if app.models else []
     dedup = [readers.DEDUP] if any(topic.by_id for topic in app.topics) else []
-    return [*intakes(app), *dedup, *views, *models, "serve", "control"]
+    return [*intakes(app), *dedup, *views, *models, *archives(app), "serve", "control"]
 
 
 def intakes(app: App) -> dict[str, list[Topic]]:
     """The topics of each process of intake, by its name."""
     return readers.intakes(app.topics)
+
+
+def archives(app: App) -> dict[str, list[Topic]]:
+    """The topics that each process of the archive reads, by its name: as intake's are. The first
+    reads the app's own logs, too."""
+    own = {readers.ARCHIVE: list[Topic]()}
+    return own | {
+        name.replace(readers.INTAKE, readers.ARCHIVE, 1): topics
+        for name, topics in intakes(app).items()
+    }
 
 
 def belongs(app: App, name: str) -> bool:
@@ -72,7 +82,7 @@ def topics_of(app: App, name: str) -> list[Topic]:
 def elsewhere(app: App, name: str) -> set[str]:
     """The logs on other clusters that a process of this name does not read: it neither asks for
     them nor waits for their brokers."""
-    own = intakes(app).get(name, [])
+    own = {**intakes(app), **archives(app)}.get(name, [])
     return {
         app.log_of(topic.name)
         for topic in app.topics

@@ -1,8 +1,8 @@
-"""The roles that are operators of a log: intake, dedup, view, join, train."""
+"""The roles that are operators of a log: intake, dedup, view, join, train, archive."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from freshet.features.cold.memory import RowMemory
@@ -10,8 +10,12 @@ from freshet.features.views.task import ViewTask
 from freshet.learners.snapshots.signing import Signer
 from freshet.roles import plans
 from freshet.roles.context import Context, earlier_schemas, pace_of
-from freshet.roles.names import topics_of, trained_by
+from freshet.roles.names import archives, topics_of, trained_by
+from freshet.schemas.errors import DefinitionError
+from freshet.schemas.topics.readers import ARCHIVE
 from freshet.schemas.topics.topic import Topic
+from freshet.streams.archive.folder import ArchiveFolder
+from freshet.streams.archive.task import FILE_BYTES, HELD_BYTES, ArchiveTask, Rhythm, Start
 from freshet.streams.clock import WallClock
 from freshet.streams.intake.task import IntakePlan
 from freshet.streams.join.task import JoinTask
@@ -115,3 +119,34 @@ def train(ctx: Context) -> None:
     make = plans.trainer(ctx.app, model, spec, shelf, ctx.settings.snapshot_every)
     steering = Steering(held=lambda: not ctx.switches.current.learn.on)
     ctx.operator([ctx.app.examples_log_of(model)], make, steering).run(ctx.stop)
+
+
+def archive(ctx: Context) -> None:
+    """Source topics, and what the app itself logs, to Parquet; see `archives` for which."""
+    url = ctx.settings.archive_url
+    if url is None:
+        raise DefinitionError(
+            f"role {ctx.name}",
+            "has nowhere to keep the past: the setting archive is none",
+            "Name a folder or a URL with --archive, or leave the role out.",
+        )
+    settled = plans.starts(ctx.app, ctx.log, ctx.settings.checkpoints_url, WallClock().now_ms)
+    folder = ArchiveFolder(url, ctx.vitals.outages)
+    with _planned(ctx, archives(ctx.app)[ctx.name]) as found:
+        kept = plans.archive_plans(ctx.app, found, ctx.name == ARCHIVE)
+        sources = {plan.source for plan in found}
+        partitions = sum(len(ctx.log.bounds(log).spans) for log in kept)
+        file_bytes = min(FILE_BYTES, HELD_BYTES // max(1, partitions))
+        rhythm = Rhythm(ends=ctx.stop.is_set, file_bytes=file_bytes)
+
+        def starts(log: str) -> Mapping[int, int]:
+            return settled(log) if log in sources else {}
+
+        def task(log: str, partition: int) -> ArchiveTask:
+            bounds = ctx.log.bounds(log)
+            retained, _ = bounds.spans[partition]
+            first = starts(log).get(partition, retained)
+            start = Start(partition, first, bounds.identity)
+            return ArchiveTask(kept[log], start, folder, rhythm)
+
+        ctx.operator(list(kept), task, starts=starts).run(ctx.stop)

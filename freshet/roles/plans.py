@@ -28,6 +28,8 @@ from freshet.schemas.events.decode import EventCodec
 from freshet.schemas.events.masks import Masked
 from freshet.schemas.events.schema import EventSchema
 from freshet.schemas.topics.topic import FieldRef, Freshness, Topic
+from freshet.streams.archive import layout
+from freshet.streams.archive.task import ArchivePlan
 from freshet.streams.disk import until_there_is_room
 from freshet.streams.intake.starts import settle
 from freshet.streams.intake.task import (
@@ -37,7 +39,7 @@ from freshet.streams.intake.task import (
     LabelRoute,
 )
 from freshet.streams.join.task import JoinPlan
-from freshet.streams.log.contract import Log, TopicPartition
+from freshet.streams.log.contract import WHOLE, Log, TopicPartition
 from freshet.streams.objects import is_remote
 from freshet.streams.operators import checkpoints
 from freshet.streams.operators.task import Task
@@ -221,9 +223,30 @@ def moved_intake(plan: IntakePlan, partition: int) -> MovedIntakeTask:
     return MovedIntakeTask(plan, partition, plan.topic.partitions)
 
 
-def headers(app: App) -> Mapping[str, Sequence[str]]:
-    """The headers that are read of records, by log."""
-    return {app.log_of(t.name): list(t.headers.values()) for t in app.topics if t.headers}
+def archive_plans(
+    app: App, sources: Sequence[IntakePlan], with_own: bool
+) -> dict[str, ArchivePlan]:
+    """What is archived, by log: topics as they come, and the app's own logs, but for those that are
+    made again of the others (clean events, records by id), and for reports, which are not missed.
+    """
+    found = {
+        plan.source: ArchivePlan(app.name, layout.SOURCE, plan.source, plan) for plan in sources
+    }
+    if not with_own:
+        return found
+    own = {app.outcomes_log_of(model): layout.OUTCOMES for model in app.models}
+    own |= {app.examples_log_of(model): layout.EXAMPLES for model in app.models}
+    own |= {app.dead_log: layout.DEAD, app.statistics_log: layout.STATISTICS}
+    found |= {log: ArchivePlan(app.name, kind, log, blocks=True) for log, kind in own.items()}
+    found[app.control_log] = ArchivePlan(app.name, layout.CONTROL, app.control_log)
+    return found
+
+
+def headers(app: App, whole: bool = False) -> Mapping[str, Sequence[str]]:
+    """The headers that are read of records, by log; of `whole` ones all."""
+    every = [WHOLE] if whole else []
+    found = {app.log_of(t.name): [*every, *t.headers.values()] for t in app.topics}
+    return {log: names for log, names in found.items() if names}
 
 
 def views_by_log(app: App) -> Mapping[str, View]:

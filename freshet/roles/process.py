@@ -50,6 +50,7 @@ ROLES = {
     "view": ("freshet.roles.operators", "view"),
     "join": ("freshet.roles.operators", "join"),
     "train": ("freshet.roles.operators", "train"),
+    "archive": ("freshet.roles.operators", "archive"),
     "release": ("freshet.roles.release", "run"),
     "serve": ("freshet.roles.serve", "run"),
     "control": ("freshet.roles.control", "run"),

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from freshet.schemas.topics.topic import Topic
 
 INTAKE = "intake"
+ARCHIVE = "archive"
 DEDUP = "dedup"  # which settles what intake has brought together by ids
 
 

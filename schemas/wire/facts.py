@@ -182,12 +182,26 @@ class ProcessFacts(msgspec.Struct, frozen=True):
     clock_off_ms: Annotated[int, Meta(ge=-LATEST_MS, le=LATEST_MS)] = 0
 
 
+class ArchiveFigures(msgspec.Struct, frozen=True):
+    archived: Count
+    files: Count
+    bytes: Count
+    waiting_seconds: Amount
+    archived_ms: int | None = None
+    kept: Count = 0
+
+
+class ArchiveFacts(msgspec.Struct, frozen=True):
+    archive: ArchiveFigures
+
+
 OF_TASKS: Mapping[str, type[msgspec.Struct]] = {
     "intake": IntakeFacts,
     "repartition": RepartitionFacts,
     "join": JoinFacts,
     "view": ViewFacts,
     "train": TrainFacts,
+    "archive": ArchiveFacts,
 }
 
 

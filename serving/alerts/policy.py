@@ -419,6 +419,7 @@ WITHOUT = {
     "view": "features stand still, and age",
     "join": "no example is made, and models learn nothing new",
     "train": "one lineage learns nothing new",
+    "archive": "nothing new is archived; what is answered and learned does not change",
     "release": "no snapshot is released, and the one that answers ages",
     "serve": "requests fail, unless another scorer runs",
     "control": "status and alerts stand still; what is answered and learned does not change",

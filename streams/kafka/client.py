@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
 from confluent_kafka import KafkaError
 
-from freshet.streams.log.contract import Batch, TopicPartition
+from freshet.streams.log.contract import WHOLE, Batch, Headers, TopicPartition
 
 
 class Fault(NamedTuple):
@@ -18,6 +19,19 @@ class Fault(NamedTuple):
     topic: str | None
     partition: int
     offset: int
+
+
+class Wanted(NamedTuple):
+    """What batches are to carry beside values, by topic; see `Log.reader`."""
+
+    headers: Headers = MappingProxyType({})
+    whole: Collection[str] = frozenset()
+
+    @classmethod
+    def of(cls, asked: Headers) -> Wanted:
+        """What a reader was asked for."""
+        named = {topic: [name for name in names if name != WHOLE] for topic, names in asked.items()}
+        return cls(named, {topic for topic, names in asked.items() if WHOLE in names})
 
 
 Assigned = Callable[[list[TopicPartition]], Mapping[TopicPartition, int]]

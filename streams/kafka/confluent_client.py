@@ -19,12 +19,13 @@ from freshet.streams.kafka.client import (
     Assigned,
     Fault,
     Revoked,
+    Wanted,
 )
 from freshet.streams.kafka.errors import error_of
 from freshet.streams.log.contract import (
     Batch,
-    Headers,
     TopicPartition,
+    headers_type,
 )
 
 SEEK_SECONDS = 10.0
@@ -33,8 +34,8 @@ SEEK_SECONDS = 10.0
 class ConfluentClient:
     """A `Client`."""
 
-    def __init__(self, settings: Mapping[str, Any], headers: Headers) -> None:
-        self._headers = headers
+    def __init__(self, settings: Mapping[str, Any], wanted: Wanted) -> None:
+        self._wanted = wanted
         self._consumer = Consumer(dict(settings))
 
     def subscribe(self, topics: Sequence[str], assigned: Assigned, revoked: Revoked) -> None:
@@ -76,7 +77,10 @@ class ConfluentClient:
         batches = []
         for (topic, partition), group in groups.items():
             batch = _batch(topic, partition, group)
-            names = self._headers.get(topic, ())
+            if topic in self._wanted.whole:
+                every = pa.array([_pairs_of(message) for message in group], headers_type())
+                batch = replace(_with_keys(batch, group, True), all_headers=every)
+            names = self._wanted.headers.get(topic, ())
             batches.append(replace(batch, headers=_headers(group, names)))
         return batches, faults
 
@@ -146,12 +150,18 @@ def _headers(messages: Sequence[Any], names: Sequence[str]) -> tuple[Texts, ...]
     return tuple(columns)
 
 
-def _with_keys(batch: Batch, messages: Sequence[Any]) -> Batch:
-    """Of a batch in which some records have no value."""
+def _pairs_of(message: Any) -> list[dict[str, Any]]:
+    """All headers of a message."""
+    found = message.headers() or ()
+    return [{"name": name.encode(), "value": value} for name, value in found]
+
+
+def _with_keys(batch: Batch, messages: Sequence[Any], every: bool = False) -> Batch:
+    """Of a batch in which some records have no value, or of which `every` key is wanted."""
     keys = []
     for message in messages:
         key = None
-        if message.value() is None:
+        if every or message.value() is None:
             key = message.key()
         keys.append(key)
     nulls = np.array([message.value() is None for message in messages])

@@ -98,6 +98,7 @@ _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "consume_batch_queue": (c_ssize_t, [c_void_p, c_int, c_void_p, c_size_t]),
     "message_headers": (c_int, [c_void_p, c_void_p]),
     "header_get_last": (c_int, [c_void_p, c_char_p, c_void_p, c_void_p]),
+    "header_get_all": (c_int, [c_void_p, c_size_t, c_void_p, c_void_p, c_void_p]),
     "message_errstr": (c_char_p, [c_void_p]),
     "message_destroy": (None, [c_void_p]),
     "message_timestamp": (c_int64, [c_void_p, c_void_p]),

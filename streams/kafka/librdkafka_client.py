@@ -14,19 +14,21 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import structlog
 from confluent_kafka import KafkaError
 
 from freshet.schemas.errors import LogError
-from freshet.schemas.text.columns import Texts
+from freshet.schemas.text.columns import Texts, arrow_validity
 from freshet.streams.kafka import librdkafka as rd
 from freshet.streams.kafka import librdkafka_kernels as kernels
 from freshet.streams.kafka.client import (
     Assigned,
     Fault,
     Revoked,
+    Wanted,
 )
-from freshet.streams.log.contract import Batch, Headers, TopicPartition
+from freshet.streams.log.contract import Batch, TopicPartition, headers_type
 
 log = structlog.get_logger()
 SEEK_SECONDS = 10.0
@@ -35,10 +37,12 @@ SEEK_SECONDS = 10.0
 class LibrdkafkaClient:
     """A `Client`."""
 
-    def __init__(self, settings: Mapping[str, Any], headers: Headers) -> None:
+    def __init__(self, settings: Mapping[str, Any], wanted: Wanted) -> None:
+        self._whole = wanted.whole
         # As the C library wants them: with a zero byte at the end.
         self._headers = {
-            topic: [name.encode() + b"\0" for name in names] for topic, names in headers.items()
+            topic: [name.encode() + b"\0" for name in names]
+            for topic, names in wanted.headers.items()
         }
         self._lib = rd.load()
         self._assigned: Assigned | None = None
@@ -162,8 +166,13 @@ class LibrdkafkaClient:
                 messages, group, wanted, count[wanted], size[wanted]
             )
             batch = Batch(topic or "", partition, data, edges[:-1], edges[1:], offsets, times)
-            if nulls[wanted]:
-                batch = _with_keys(batch, *kernels.copy_keys(messages, group, wanted, len(batch)))
+            is_whole = batch.topic in self._whole
+            if nulls[wanted] or is_whole:
+                keys = kernels.copy_keys(messages, group, wanted, len(batch), is_whole)
+                batch = _with_keys(batch, *keys)
+            if is_whole:
+                found = kernels.copy_all_headers(messages, group, wanted, len(batch))
+                batch = replace(batch, all_headers=_all_headers(*found))
             names = self._headers.get(batch.topic)
             if names:
                 batch = replace(batch, headers=_headers(messages, group, wanted, names))
@@ -223,6 +232,20 @@ def _headers(messages: Any, group: Any, wanted: int, names: Sequence[bytes]) -> 
         data, edges, there = kernels.copy_headers(messages, group, wanted, own)
         columns.append(Texts(data, edges[:-1], edges[1:], there))
     return tuple(columns)
+
+
+def _all_headers(
+    edges: Any, names: Any, name_edges: Any, values: Any, value_edges: Any, there: Any
+) -> pa.Array:
+    count = len(there)
+    of_names = [None, pa.py_buffer(name_edges), pa.py_buffer(names)]
+    of_values = [arrow_validity(there), pa.py_buffer(value_edges), pa.py_buffer(values)]
+    columns = [
+        pa.Array.from_buffers(pa.binary(), count, of_names),
+        pa.Array.from_buffers(pa.binary(), count, of_values),
+    ]
+    fields = pa.StructArray.from_arrays(columns, fields=list(headers_type().value_type))
+    return pa.ListArray.from_arrays(pa.array(edges), fields, type=headers_type())
 
 
 def _with_keys(batch: Batch, nulls: Any, data: Any, edges: Any, there: Any) -> Batch:

@@ -34,6 +34,7 @@ _symbol("message_destroy")
 _symbol("message_timestamp")
 _symbol("message_headers")
 _symbol("header_get_last")
+_symbol("header_get_all")
 _destroy = types.ExternalFunction("rd_kafka_message_destroy", types.void(types.uint64))
 _timestamp = types.ExternalFunction(
     "rd_kafka_message_timestamp", types.int64(types.uint64, types.uint64)
@@ -44,6 +45,11 @@ _headers = types.ExternalFunction(
 _last_header = types.ExternalFunction(
     "rd_kafka_header_get_last", types.int32(types.uint64, types.uint64, types.uint64, types.uint64)
 )
+_header = types.ExternalFunction(
+    "rd_kafka_header_get_all",
+    types.int32(types.uint64, types.uint64, types.uint64, types.uint64, types.uint64),
+)
+_length_of = types.ExternalFunction("strlen", types.uint64(types.uint64))
 _copy = types.ExternalFunction("memcpy", types.uint64(types.uint64, types.uint64, types.uint64))
 
 
@@ -135,10 +141,11 @@ def copy_out(messages: U64, group: I32, wanted: int, count: int, size: int) -> A
     return data, edges, offsets, times
 
 
-@nb.njit("(uint64[::1], int32[::1], int64, int64)", nogil=True, cache=True)
-def copy_keys(messages: U64, group: I32, wanted: int, count: int) -> Any:
-    """Which messages of group `wanted` have no value, bool `[count]`, and copies of their keys:
-    data uint8 (not empty), edges int64 `[count + 1]`, and which have one, bool `[count]`."""
+@nb.njit("(uint64[::1], int32[::1], int64, int64, boolean)", nogil=True, cache=True)
+def copy_keys(messages: U64, group: I32, wanted: int, count: int, every: bool) -> Any:
+    """Which messages of group `wanted` have no value, bool `[count]`, and copies of their keys, or
+    of `every` one's: data uint8 (not empty), edges int64 `[count + 1]`, and which have one, bool
+    `[count]`."""
     nulls = np.zeros(count, np.bool_)
     there = np.zeros(count, np.bool_)
     edges = np.zeros(count + 1, np.int64)
@@ -149,6 +156,7 @@ def copy_keys(messages: U64, group: I32, wanted: int, count: int) -> Any:
             edges[taken + 1] = edges[taken]
             if _u64(message + _PAYLOAD) == 0:
                 nulls[taken] = True
+            if every or nulls[taken]:
                 there[taken] = _u64(message + _KEY) != 0
                 edges[taken + 1] += _i64(message + _KEY_LENGTH)
             taken += 1
@@ -198,6 +206,62 @@ def copy_headers(messages: U64, group: I32, wanted: int, name: Any) -> Any:
         if length > 0:
             _copy(base + np.uint64(edges[i]), found[i], np.uint64(length))
     return data, edges, found != 0
+
+
+@nb.njit("(uint64[::1], int32[::1], int64, int64)", nogil=True, cache=True)
+def copy_all_headers(messages: U64, group: I32, wanted: int, count: int) -> Any:
+    """Copies of all headers of the `count` messages of group `wanted`: whose they are, edges int32
+    `[count + 1]`; names and values, each as data uint8 and edges int32 `[headers + 1]`; and which
+    have a value, bool `[headers]`."""
+    edges = np.zeros(count + 1, np.int32)
+    # Where the library writes what it finds: the headers of a message; a name, a value, its bytes.
+    told = np.zeros(4, np.uint64)
+    to = np.uint64(told.ctypes.data)
+    to_name = to + np.uint64(8)
+    to_value = to + np.uint64(16)
+    to_size = to + np.uint64(24)
+    taken = 0
+    for i in range(messages.size):
+        if group[i] == wanted:
+            found = np.uint64(0)
+            # Both answer with an error where there is none, or none any more.
+            if _headers(messages[i], to) == 0:
+                while _header(told[0], found, to_name, to_value, to_size) == 0:
+                    found += np.uint64(1)
+            edges[taken + 1] = edges[taken] + np.int32(found)
+            taken += 1
+    headers = edges[count]
+    name_edges = np.zeros(headers + 1, np.int32)
+    value_edges = np.zeros(headers + 1, np.int32)
+    names_at = np.zeros(headers, np.uint64)
+    values_at = np.zeros(headers, np.uint64)
+    taken = 0
+    at = 0
+    for i in range(messages.size):
+        if group[i] == wanted:
+            own = edges[taken + 1] - edges[taken]
+            if own > 0:
+                _headers(messages[i], to)
+            for number in range(own):
+                _header(told[0], np.uint64(number), to_name, to_value, to_size)
+                names_at[at] = told[1]
+                values_at[at] = told[2]
+                name_edges[at + 1] = name_edges[at] + np.int32(_length_of(told[1]))
+                value_edges[at + 1] = value_edges[at] + np.int32(told[3])
+                at += 1
+            taken += 1
+    names = np.zeros(max(1, name_edges[headers]), np.uint8)
+    values = np.zeros(max(1, value_edges[headers]), np.uint8)
+    to_names = np.uint64(names.ctypes.data)
+    to_values = np.uint64(values.ctypes.data)
+    for at in range(headers):
+        length = name_edges[at + 1] - name_edges[at]
+        if length > 0:
+            _copy(to_names + np.uint64(name_edges[at]), names_at[at], np.uint64(length))
+        length = value_edges[at + 1] - value_edges[at]
+        if length > 0:
+            _copy(to_values + np.uint64(value_edges[at]), values_at[at], np.uint64(length))
+    return edges, names, name_edges, values, value_edges, values_at != 0
 
 
 @nb.njit("(uint64[::1],)", nogil=True, cache=True)

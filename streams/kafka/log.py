@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from freshet.streams.kafka.client import Wanted
 from freshet.streams.kafka.cluster import KafkaCluster
 from freshet.streams.kafka.reader import Callbacks, KafkaReader
 from freshet.streams.kafka.writer import KafkaWriter
@@ -28,9 +29,8 @@ class KafkaLog(KafkaCluster):
         on_lost: OnGone | None = None,
         headers: Headers | None = None,
     ) -> KafkaReader:
-        return KafkaReader(
-            self, topics, group, Callbacks(on_assign, on_revoke, on_lost), headers or {}
-        )
+        callbacks = Callbacks(on_assign, on_revoke, on_lost)
+        return KafkaReader(self, topics, group, callbacks, Wanted.of(headers or {}))
 
     def writer(self) -> KafkaWriter:
         return KafkaWriter(self)

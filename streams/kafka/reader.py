@@ -16,7 +16,7 @@ import structlog
 from confluent_kafka import KafkaError
 
 from freshet.schemas.errors import LogError
-from freshet.streams.kafka.client import Client, Fault
+from freshet.streams.kafka.client import Client, Fault, Wanted
 from freshet.streams.kafka.cluster import KafkaCluster
 from freshet.streams.kafka.errors import (
     Fenced,
@@ -26,7 +26,6 @@ from freshet.streams.kafka.errors import (
 from freshet.streams.kafka.watch import TopicWatch
 from freshet.streams.log.contract import (
     Batch,
-    Headers,
     OnAssign,
     OnGone,
     TopicPartition,
@@ -74,7 +73,7 @@ _HARMLESS = {
 
 
 def open_client(
-    settings: Mapping[str, Any], fast: bool | None, headers: Headers | None = None
+    settings: Mapping[str, Any], fast: bool | None, wanted: Wanted | None = None
 ) -> Client:
     """The fast client where the wheel's library can be used; else confluent-kafka's."""
     if fast is not False:
@@ -83,10 +82,10 @@ def open_client(
         if fast or librdkafka.available():
             from freshet.streams.kafka.librdkafka_client import LibrdkafkaClient
 
-            return LibrdkafkaClient(settings, headers or {})
+            return LibrdkafkaClient(settings, wanted or Wanted())
     from freshet.streams.kafka.confluent_client import ConfluentClient
 
-    return ConfluentClient(settings, headers or {})
+    return ConfluentClient(settings, wanted or Wanted())
 
 
 class Callbacks(NamedTuple):
@@ -107,13 +106,13 @@ class KafkaReader:
         topics: Sequence[str],
         group: str | None,
         callbacks: Callbacks | None = None,
-        headers: Headers | None = None,
+        wanted: Wanted | None = None,
     ) -> None:
         self._cluster = cluster
         self._topics = list(topics)
         self._group = group
         self._on_assign, self._on_revoke, self._on_lost = callbacks or Callbacks()
-        self._headers = headers
+        self._wanted_of_records = wanted
         bounds = cluster.admin.bounds(self._topics)
         self._identities = {topic: found.identity for topic, found in bounds.items()}
         # Of a group, those that were assigned since are among them, too: some may be added.
@@ -138,7 +137,7 @@ class KafkaReader:
         self._commit_at = 0.0
 
     def _open(self) -> Client:
-        return open_client(self._settings(), self._cluster.fast, self._headers)
+        return open_client(self._settings(), self._cluster.fast, self._wanted_of_records)
 
     def _settings(self) -> dict[str, Any]:
         settings = {**self._cluster.client_settings(), **_SETTINGS}

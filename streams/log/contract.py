@@ -14,6 +14,7 @@ from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from freshet.schemas.text.columns import Texts
 
@@ -34,6 +35,10 @@ class Batch:
     `headers` are those that the reader was asked for, in that order, likewise (empty: none were, or
     the log keeps none).
 
+    Of a topic that is read whole, `keys` are those of all records, and `all_headers` all that
+    each came with, in order: lists of structs of `name` and `value`, both binary (None: the log
+    keeps none).
+
     Of events that are elements of an array in their record (see `as_events`), `places` int32 `[n]`
     are where in it (None: each record is one event).
     """
@@ -49,6 +54,7 @@ class Batch:
     keys: Texts | None = None
     headers: tuple[Texts, ...] = ()
     places: npt.NDArray[np.int32] | None = None
+    all_headers: pa.Array | None = None
 
     def __len__(self) -> int:
         return len(self.offsets)
@@ -66,12 +72,15 @@ class Batch:
         nulls = self.nulls
         keys = self.keys
         places = self.places
+        all_headers = self.all_headers
         if places is not None:
             places = places[chosen]
         if nulls is not None:
             nulls = nulls[chosen]
         if keys is not None:
             keys = keys.where(chosen)
+        if all_headers is not None:
+            all_headers = all_headers.take(pa.array(np.arange(len(self))[chosen]))
         # The bytes stay whole: places in them count from their beginning.
         return Batch(
             self.topic,
@@ -85,6 +94,7 @@ class Batch:
             keys,
             tuple(header.where(chosen) for header in self.headers),
             places,
+            all_headers,
         )
 
     def as_events(self, parents: npt.NDArray[np.intp], places: npt.NDArray[np.int32]) -> Batch:
@@ -114,7 +124,14 @@ def _one(parts: Sequence[Batch]) -> Batch:
         *_nulls(parts),
         # Of one reader: either all have them or none has.
         tuple(map(Texts.concatenate, zip(*(batch.headers for batch in parts)))),
+        all_headers=_all_headers(parts),
     )
+
+
+def _all_headers(parts: Sequence[Batch]) -> pa.Array | None:
+    found = [batch.all_headers for batch in parts if batch.all_headers is not None]
+    # Of one reader, as above.
+    return pa.concat_arrays(found) if found else None
 
 
 def _nulls(parts: Sequence[Batch]) -> tuple[Bools | None, Texts | None]:
@@ -139,7 +156,15 @@ class Bounds:
     spans: Mapping[int, tuple[int, int]]
 
 
+def headers_type() -> pa.DataType:
+    """Of the column of all headers: names need not be text either."""
+    header = pa.struct([("name", pa.binary()), ("value", pa.binary())])
+    return pa.list_(header)
+
+
 OnAssign = Callable[[Sequence[TopicPartition]], Mapping[TopicPartition, int]]
+# Among the names of headers: the whole record. No header is called so.
+WHOLE = "\0"
 Headers = Mapping[str, Sequence[str]]
 OnGone = Callable[[Sequence[TopicPartition]], None]
 
@@ -218,7 +243,8 @@ class Log(Protocol):
         headers: Headers | None = None,
     ) -> Reader:
         """Read topics as a member of `group`, or all their partitions alone when it is None;
-        `headers` are the names of those that batches of a topic are to carry.
+        `headers` are the names of those that batches of a topic are to carry. Where `WHOLE` is
+        among them they carry all keys and all headers, too.
 
         `on_assign` gets the new partitions and answers with the offset to start each at (missing:
         the first retained); `on_revoke` is called before partitions go to another member (finish,

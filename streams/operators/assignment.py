@@ -14,7 +14,7 @@ import structlog
 from freshet.schemas.topics.topic import Freshness
 from freshet.streams.log.contract import Batch
 from freshet.streams.operators.checkpoints import Checkpoints
-from freshet.streams.operators.task import Filing, Preparing, Recording, Task
+from freshet.streams.operators.task import Filing, Preparing, Recording, Settling, Task
 
 log = structlog.get_logger()
 # Offsets that a recording task gets ahead of its checkpoint, at most.
@@ -43,7 +43,8 @@ class Assignment:
     told must not be out of date. `held` is how far whoever had it before may have got: to the end
     of its log when it was assigned, and of a recording task no further than `REACH`. `recording` is
     the task as one that records what it takes on, if it does, `preparing` as one that needs to be
-    prepared, and `filing` as one that may keep files.
+    prepared, `filing` as one that may keep files, and `settling` as one that may have to be saved
+    by itself.
     """
 
     task: Task
@@ -57,6 +58,7 @@ class Assignment:
     recording: Recording | None = field(init=False)
     preparing: Preparing | None = field(init=False)
     filing: Filing | None = field(init=False)
+    settling: Settling | None = field(init=False)
 
     def __post_init__(self) -> None:
         # Once: what a protocol asks of a task costs more to find out than a batch's look-ups.
@@ -69,6 +71,9 @@ class Assignment:
         self.filing = None
         if isinstance(self.task, Filing):
             self.filing = self.task
+        self.settling = None
+        if isinstance(self.task, Settling):
+            self.settling = self.task
 
     @classmethod
     def resumed(
@@ -155,6 +160,13 @@ class Assignment:
         if not self.recording.turn(at, bound_ms):
             return False
         self.next = at
+        return True
+
+    def settle(self) -> bool:
+        """Whether the task has something to save by itself."""
+        if self.settling is None or not self.settling.settles():
+            return False
+        self.next = self.position
         return True
 
     def vouch(self, batch: Batch, bound_ms: int | None) -> None:

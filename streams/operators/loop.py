@@ -275,7 +275,8 @@ class Operator:
             read = self._reader.position(*key)
             is_configured = assigned.configure(settings, Since(read, self._listener.position))
             is_turned = assigned.turn(read, self._job.pace.bound_ms())
-            if is_configured or is_turned:
+            is_settled = assigned.settle()
+            if is_configured or is_turned or is_settled:
                 self._save(key, assigned, changed=True)
 
     # ------------------------------------------------------------------------------- records, ticks

@@ -149,6 +149,16 @@ class Preparing(Protocol):
 
 
 @runtime_checkable
+class Settling(Protocol):
+    """A task that has something to save though no record led to it: the archive's, which joins
+    files. What it dumps is nothing while it is too early for that."""
+
+    def settles(self) -> bool:
+        """Whether it has, now."""
+        ...
+
+
+@runtime_checkable
 class Filing(Protocol):
     """A task of whose state some may lie in files: a view's, with more rows than memory holds."""
 

@@ -80,7 +80,7 @@ class SqliteLog:
         on_lost: OnGone | None = None,
         headers: Headers | None = None,
     ) -> SqliteReader:
-        # Its records have no headers: whoever appends them is freshet, and writes whole events.
+        # Its records have neither keys nor headers: whoever appends them is freshet, and writes whole events.
         # A group has one reader: nobody takes its partitions, so the others are never called.
         return SqliteReader(self.directory, topics, group, on_assign)
 

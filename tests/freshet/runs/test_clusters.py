@@ -56,7 +56,7 @@ def test_nobody_else_asks_for_what_is_there() -> None:
 
 def test_an_app_without_one_has_the_processes_that_it_had() -> None:
     plain = fr.App("shop", topics=[topic("own"), topic("theirs", log="theirs.v1")])
-    assert role_names(plain) == ["intake", "serve", "control"]
+    assert role_names(plain) == ["intake", "archive", "serve", "control"]
 
 
 @pytest.mark.parametrize(

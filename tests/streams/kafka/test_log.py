@@ -29,7 +29,7 @@ from freshet.streams.kafka.confluent_client import ConfluentClient
 from freshet.streams.kafka.errors import Fenced
 from freshet.streams.kafka.librdkafka_client import LibrdkafkaClient
 from freshet.streams.kafka.log import KafkaLog
-from freshet.streams.log.contract import Batch, Reader, TopicPartition, joined
+from freshet.streams.log.contract import WHOLE, Batch, Reader, TopicPartition, joined
 from freshet.streams.outages import Outages
 from tests.contracts.log_battery import DEADLINE_SECONDS, fill, raised, read
 
@@ -655,4 +655,44 @@ def test_headers_that_were_asked_for_come_with_their_records(kafka: str, fast: b
     plain = log.reader([name], None)
     assert all(batch.headers == () for batch in plain.poll(10, 5.0))
     plain.close()
+    log.close()
+
+
+@pytest.mark.parametrize("fast", [True, False])
+def test_a_topic_that_is_read_whole_comes_with_all_keys_and_headers(kafka: str, fast: bool) -> None:
+    name = f"whole.{uuid.uuid4().hex}"
+    log = KafkaLog(kafka, fast=fast)
+    log.ensure(name, 1)
+    producer = Producer({"bootstrap.servers": kafka})
+    sent: list[tuple[bytes | None, bytes | None, list[tuple[str, bytes | None]]]] = [
+        (b"k", b"value", [("a", b"1"), ("a", b"2"), ("ü", None)]),
+        (None, b"", []),
+        (b"", None, [("empty", b"")]),
+        (b"\xff\x00", b"x" * 100, [("", b"\x00")]),
+    ]
+    for key, value, headers in sent:
+        producer.produce(name, value, key, headers=headers)
+    producer.flush()
+    reader = log.reader([name], None, headers={name: [WHOLE, "a"], "another": [WHOLE]})
+    parts: list[Batch] = []
+    while sum(map(len, parts)) < len(sent):
+        parts += reader.poll(10, 5.0)
+    reader.close()
+    (found,) = joined(parts)
+    assert found.keys is not None
+    assert found.nulls is not None
+    assert found.all_headers is not None
+    assert found.keys.to_arrow().cast(pa.binary()).to_pylist() == [key for key, _, _ in sent]
+    assert found.nulls.tolist() == [value is None for _, value, _ in sent]
+    assert [bytes(found.value(i)) for i in range(len(found))] == [
+        value or b"" for _, value, _ in sent
+    ]
+    expected = [
+        [{"name": header.encode(), "value": value} for header, value in headers]
+        for _, _, headers in sent
+    ]
+    assert found.all_headers.to_pylist() == expected
+    assert found.headers[0].to_arrow().cast(pa.binary()).to_pylist() == [b"2", None, None, None]
+    assert found.rows(2, 4).all_headers.to_pylist() == expected[2:]
+    assert found.where(np.array([3, 0])).all_headers.to_pylist() == [expected[3], expected[0]]
     log.close()

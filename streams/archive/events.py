@@ -1,0 +1,59 @@
+"""What records of a source topic say, as columns of an archived file beside their bytes.
+
+schema_id    the wire id of the schema that the record was written by (int32, null: none)
+reason       why it could not be decoded (string, null: it was, or it has no value)
+event.*      its fields by the topic's schema, null where it was not decoded
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+
+from freshet.schemas.events.columns import OK, REASONS
+from freshet.schemas.events.decode import EventCodec, decode
+from freshet.schemas.topics import headers
+from freshet.streams.log.contract import Batch, Bools
+
+EVENT = "event."
+HEADER_BYTES = 5  # of the wire format: a zero, then the id, big endian
+_REASONS = pa.array([None, *REASONS[1:]], pa.string())
+_CRASH = REASONS.index("crash")
+
+
+def columns_of(
+    batch: Batch, codec: EventCodec, header_fields: Sequence[str], untouched: Bools
+) -> dict[str, pa.Array]:
+    """The events of all records of a batch; `header_fields` are filled from its headers. Records
+    that are `untouched` (bool `[n]`) are not looked into: decoding them has crashed."""
+    ends = np.where(untouched, batch.start, batch.end)
+    columns = decode(batch.data, batch.start, ends, codec)
+    if batch.headers:
+        headers.fill(columns, list(header_fields), batch.headers)
+    reason = np.where(untouched, _CRASH, columns.reason)
+    if batch.nulls is not None:
+        reason[batch.nulls] = OK
+    rows = np.arange(len(batch))
+    made = {
+        "schema_id": _schema_ids(batch),
+        "reason": _REASONS.take(pa.array(reason)),
+    }
+    for field in codec.schema.fields:
+        made[f"{EVENT}{field.name}"] = columns.arrow(field.name, rows)
+    return made
+
+
+def _schema_ids(batch: Batch) -> pa.Array:
+    long_enough = batch.end - batch.start >= HEADER_BYTES
+    starts = np.where(long_enough, batch.start, 0)
+    data = batch.data
+    # Of records without a byte there is none to look at.
+    if not long_enough.any():
+        return pa.nulls(len(batch), pa.int32())
+    has_id = long_enough & (data[starts] == 0)
+    found = np.zeros(len(batch), np.uint32)
+    for place in range(1, HEADER_BYTES):
+        found = (found << np.uint32(8)) | data[starts + np.where(long_enough, place, 0)]
+    return pa.array(found.view(np.int32), mask=~has_id)
