@@ -173,6 +173,13 @@ def test_roles_on_several_machines_share_a_bucket_and_go_on_from_it(
     assert machines.url in outage.resource
     assert "waits" in outage.meanwhile or "goes on" in outage.meanwhile
     assert machines.rung() == "champion"
+    until(
+        lambda: any(
+            (x.policy, x.light) == ("outage", "amber") and machines.url in x.subject
+            for x in machines.status().alerts
+        ),
+        "an amber alert tells of it",
+    )
     way.mend()
     until(machines.all_learned, "all is learned after the outage")
     until(lambda: machines.served()[1] > number, "a snapshot from after the outage answers")
