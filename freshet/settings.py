@@ -3,7 +3,9 @@ environment, then the TOML file, then the defaults here."""
 
 from __future__ import annotations
 
+import hashlib
 import os
+import re
 from pathlib import Path
 from tomllib import TOMLDecodeError
 from typing import Any
@@ -24,9 +26,10 @@ from freshet.schemas.durations import milliseconds
 from freshet.schemas.errors import DefinitionError
 from freshet.schemas.registry.address import RegistryAddress, parsed
 from freshet.schemas.shown_text import HIDDEN, address, origin
+from freshet.streams import objects
 
 FILE = "freshet.toml"
-ADDRESSES = ("log", "store", "registry")
+ADDRESSES = ("run_dir", "log", "store", "registry")
 LEAST_ROWS_MEMORY = 64_000_000
 NOWHERE = "none"
 SECRETS = ("registry_token",)
@@ -38,8 +41,15 @@ class Settings(BaseSettings):
     # A mistyped key is refused: it would be a default that nobody knows of.
     model_config = SettingsConfigDict(env_prefix="FRESHET_", extra="forbid", frozen=True)
 
-    run_dir: Path = Field(
-        Path(".freshet/run"), description="folder of the run: logs, keys, checkpoints, snapshots"
+    run_dir: str = Field(
+        ".freshet/run",
+        description="folder of the run: logs, keys, checkpoints, snapshots; or a URL, such as "
+        "s3://bucket/run, of what several machines share of it",
+    )
+    local_dir: str = Field(
+        "",
+        description="folder for what stays on this machine of a run whose run_dir is a URL "
+        "(empty: one in the user's own state, named by the URL)",
     )
     log: str = Field(
         "", description="the log: empty for SQLite in the run folder, or kafka://host:port"
@@ -157,13 +167,37 @@ class Settings(BaseSettings):
             parsed(value)
         return value
 
+    @field_validator("run_dir", "local_dir", mode="before")
+    @classmethod
+    def _is_text(cls, value: object) -> object:
+        if isinstance(value, Path):
+            return str(value)
+        return value
+
     @field_validator("run_dir")
     @classmethod
-    def _is_a_path(cls, value: Path) -> Path:
-        if not value.name and not value.is_absolute() and value.parts == ():
+    def _is_a_place(cls, value: str) -> str:
+        if not value or Path(value).parts == ():
             raise PydanticCustomError("run_dir", "is empty")
-        if "\0" in str(value):
+        if "\0" in value:
             raise PydanticCustomError("run_dir", "has a null character in it, as no path has")
+        try:
+            return objects.plain(value)
+        except ValueError as error:
+            raise PydanticCustomError("run_dir", "{cause}", {"cause": str(error)}) from error
+
+    @field_validator("local_dir")
+    @classmethod
+    def _is_of_this_machine(cls, value: str, info: ValidationInfo) -> str:
+        if "\0" in value:
+            raise PydanticCustomError("local_dir", "has a null character in it, as no path has")
+        if "://" in value:
+            raise PydanticCustomError("local_dir", "is a URL, and is to be a folder here")
+        run_dir = info.data.get("run_dir", "")
+        if value and not objects.is_remote(run_dir) and Path(value) != Path(run_dir):
+            raise PydanticCustomError(
+                "local_dir", "is of a run whose run_dir is a URL, and this one's is a folder"
+            )
         return value
 
     @field_validator("status_port")
@@ -184,31 +218,58 @@ class Settings(BaseSettings):
         return parsed(self.registry, self.registry_token, self.registry_ca)
 
     @property
+    def is_shared(self) -> bool:
+        """Whether the run's folder is in a store of objects, and a part of it on this machine."""
+        return objects.is_remote(self.run_dir)
+
+    @property
+    def local_path(self) -> Path:
+        """What stays on this machine: logs, locks, addresses, switches, private keys, caches. The
+        run's folder itself, where that is one."""
+        if not self.is_shared:
+            return Path(self.run_dir)
+        if self.local_dir:
+            return Path(self.local_dir)
+        return _state_of(self.run_dir)
+
+    @property
+    def shared_url(self) -> str:
+        """What every process of the run reads: checkpoints, snapshots, public keys. The run's
+        folder itself, where that is one."""
+        return str(Path(self.run_dir)) if not self.is_shared else self.run_dir
+
+    @property
     def log_url(self) -> str:
-        return self.log or str(self.run_dir / "log")
+        return self.log or str(self.local_path / "log")
 
     @property
     def checkpoints_url(self) -> str:
-        return str(self.run_dir / "checkpoints")
+        return f"{self.shared_url}/checkpoints"
 
     @property
-    def snapshots_dir(self) -> Path:
-        return self.run_dir / "snapshots"
+    def snapshots_url(self) -> str:
+        return f"{self.shared_url}/snapshots"
 
     @property
     def rows_path(self) -> Path:
-        return Path(self.rows_dir) if self.rows_dir else self.run_dir / "rows"
+        return Path(self.rows_dir) if self.rows_dir else self.local_path / "rows"
 
     @property
     def archive_url(self) -> str | None:
         """None: nothing is archived."""
         if self.archive == NOWHERE:
             return None
-        return self.archive or str(self.run_dir / "archive")
+        return self.archive or f"{self.shared_url}/archive"
 
     @property
     def keys_dir(self) -> Path:
-        return self.run_dir / "keys"
+        """Of the key pairs of the roles on this machine."""
+        return self.local_path / "keys"
+
+    @property
+    def keys_url(self) -> str:
+        """Of the public keys of all roles."""
+        return f"{self.shared_url}/keys"
 
     @classmethod
     def settings_customise_sources(
@@ -223,6 +284,16 @@ class Settings(BaseSettings):
         # The first one that knows a setting wins: the command line, then the environment, then the
         # file.
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, file)
+
+
+def _state_of(url: str) -> Path:
+    """Where this user keeps what belongs to a URL (XDG Base Directory Specification): commands
+    find it from any working directory."""
+    state = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
+    # Of its place without a login; two that look alike are told apart by the digest.
+    name = re.sub(r"[^A-Za-z0-9.-]+", "-", url.partition("://")[2].rpartition("@")[2])
+    digest = hashlib.sha256(url.encode()).hexdigest()[:8]
+    return Path(state, "freshet", f"{name[:60].strip('-')}-{digest}")
 
 
 def settings(**given: Any) -> Settings:

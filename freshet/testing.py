@@ -287,7 +287,7 @@ class LocalRun:
 
     def _train(self, model: Model, spec: LearnerSpec) -> Operator:
         key = Signer.load(self._dir / "keys" / "trainer")
-        shelf = plans.Shelf(self._dir / "snapshots", key, Outages())
+        shelf = plans.Shelf(str(self._dir / "snapshots"), key, Outages())
         make = plans.trainer(self.app, model, spec, shelf, self._every)
         return self._operator(
             f"train.{model.lineage(spec)}", [self.app.examples_log_of(model)], make

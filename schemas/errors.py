@@ -8,6 +8,7 @@
     │   ├── StoreError         the online feature store
     │   ├── RegistryError      the schema registry
     │   ├── DiskError          the disk of a run is full
+    │   ├── ObjectStoreError   the store of objects that a run's folder is in
     │   └── CheckpointError    state on disk is missing, torn or of another log
     ├── LearnerError           a learner was given or produced something it cannot mean
     ├── SnapshotError          a snapshot is unsigned, altered or unusable
@@ -123,6 +124,13 @@ class DiskError(ComponentError):
     """The disk that a run writes to is full; whoever writes waits until there is room."""
 
     component = "disk"
+
+
+class ObjectStoreError(ComponentError):
+    """The store of objects that a run's folder is in does not answer, or refuses access; whoever
+    needs it waits until it is back."""
+
+    component = "object store"
 
 
 class CheckpointError(ComponentError):

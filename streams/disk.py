@@ -1,5 +1,5 @@
-"""A full disk is an outage as that of a server is: told once, waited out, over once a write
-succeeds."""
+"""A full disk, or a store of objects that is away, is an outage as that of a server is: told once,
+waited out, over once a write succeeds."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import errno
 from collections.abc import Callable
 from typing import TypeVar
 
-from freshet.schemas.errors import ComponentError, DiskError
+from freshet.schemas.errors import ComponentError, DiskError, ObjectStoreError
 from freshet.streams.outages import Outages
 
 T = TypeVar("T")
@@ -27,30 +27,40 @@ def is_full(error: BaseException) -> bool:
 def until_there_is_room(
     write: Callable[[], T], outages: Outages, folder: str, meanwhile: str = WAITS
 ) -> T:
-    """What `write` returns, which is tried again while its disk is full: nothing of it may stay
-    done when it fails. `meanwhile` says what that means for others.
+    """What `write` returns, which is tried again while its disk is full, or the store of objects
+    does not take it: nothing of it may stay done when it fails that would be wrong to do again.
+    `meanwhile` says what that means for others.
 
-    Raises: DiskError: the process is to end meanwhile; what was not written is computed again from
-        the last checkpoint.
+    Raises: DiskError, ObjectStoreError: the process is to end meanwhile; what was not written is
+        computed again from the last checkpoint.
     """
-    waited = False
+    waited: set[str] = set()
     while True:
         try:
             result = write()
         except (OSError, ComponentError) as error:
-            if not is_full(error):
+            outage = _outage(error, folder)
+            if outage is None:
                 raise
-            waited = True
-            full = DiskError(
-                f"of {folder}",
-                "no space is left on it",
-                "Make room there: remove what is not needed, or give it more.",
-            )
-            outages.begin(full, meanwhile)
+            waited.add(outage.component)
+            outages.begin(outage, meanwhile)
             if outages.ending.wait(RETRY_SECONDS):
-                raise full from error
+                raise outage from error
         else:
             # Only by who waited: that another, smaller write succeeds says nothing of it.
-            if waited:
-                outages.over(DiskError.component)
+            for component in waited:
+                outages.over(component)
             return result
+
+
+def _outage(error: OSError | ComponentError, folder: str) -> ComponentError | None:
+    """What is waited out of an error; None where waiting would mend nothing."""
+    if isinstance(error, ObjectStoreError):
+        return error
+    if not is_full(error):
+        return None
+    return DiskError(
+        f"of {folder}",
+        "no space is left on it",
+        "Make room there: remove what is not needed, or give it more.",
+    )

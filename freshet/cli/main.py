@@ -78,7 +78,7 @@ def init(
 def check(
     app: App,
     run_dir: Annotated[
-        Path | None, typer.Option(help="folder of a run that it may go on in")
+        str | None, typer.Option(help="folder of a run that it may go on in, or its URL")
     ] = None,
 ) -> None:
     """Validate an app's file and say what it would run; and, where it has run, what it would begin
@@ -87,9 +87,13 @@ def check(
     from freshet.cli.describe import describe
     from freshet.runs import definitions
     from freshet.settings import settings
+    from freshet.streams.object_probe import probe
 
     loaded = load(app)
-    before = definitions.read(settings(run_dir=run_dir).checkpoints_url)
+    given = settings(run_dir=run_dir)
+    if given.is_shared:
+        probe(given.shared_url)
+    before = definitions.read(given.checkpoints_url)
     describe(loaded, terminal(None), before)
 
 
@@ -150,9 +154,9 @@ def demo(
     keep: Keep = False,
     port: ScorerPort = 0,
     status_port: StatusPort = 0,
-    run_dir: Annotated[Path, typer.Option(help="folder of the run; emptied first")] = Path(
-        ".freshet/demo"
-    ),
+    run_dir: Annotated[
+        str, typer.Option(help="folder of the run; emptied first")
+    ] = ".freshet/demo",
     report: Annotated[Path, typer.Option(help="where the report goes")] = Path("demo-report.json"),
 ) -> None:
     """Replay the flights of 2013 through intake, views, trainers and a live scorer."""

@@ -6,7 +6,6 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
-from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
 import typer
@@ -36,7 +35,12 @@ class RunPlace:
     store: StoreUrl = None
     registry: RegistryUrl = None
     archive: ArchiveUrl = None
-    run_dir: Annotated[Path | None, typer.Option(help="folder of the run")] = None
+    run_dir: Annotated[
+        str | None, typer.Option(help="folder of the run, or URL of what machines share of it")
+    ] = None
+    local_dir: Annotated[
+        str | None, typer.Option(help="folder of this machine, where --run-dir is a URL")
+    ] = None
     host: Annotated[str | None, typer.Option(help="address to listen on")] = None
     port: Annotated[int | None, typer.Option(help="port of the scorer")] = None
     status_port: Annotated[int | None, typer.Option(help="port of the status page")] = None
@@ -51,7 +55,7 @@ class ReplayPlace:
     port: ScorerPort = 0
     status_port: StatusPort = 0
     run_dir: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             help="a new folder for the run, to go on in (default: .freshet/replay, emptied)"
         ),
@@ -65,7 +69,7 @@ class SampleTopic:
     topic: Annotated[str, typer.Option(help="a topic's log, such as orders.v1, not files")] = ""
     last: Annotated[int, typer.Option(min=1, help="how many of its newest records")] = 10_000
     log: LogUrl = None
-    run_dir: Annotated[Path | None, typer.Option(help="folder of the run whose log it is")] = None
+    run_dir: Annotated[str | None, typer.Option(help="folder of the run whose log it is")] = None
 
 
 @dataclass(frozen=True, slots=True)

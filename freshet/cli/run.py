@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,12 +9,13 @@ import typer
 from freshet.terminal import marked, terminal
 
 RunDir = Annotated[
-    Path, typer.Option("--run-dir", envvar="FRESHET_RUN_DIR", help="folder of the run")
+    str,
+    typer.Option("--run-dir", envvar="FRESHET_RUN_DIR", help="folder of the run, or its URL"),
 ]
 ModelName = Annotated[str, typer.Argument(help="a model of the app")]
 Lineage = Annotated[str, typer.Argument(help="one of its lineages, as freshet models names it")]
 Number = Annotated[int, typer.Argument(min=0, max=2**31 - 1, help="the snapshot's number")]
-DEFAULT = Path(".freshet/run")
+DEFAULT = ".freshet/run"
 topics = typer.Typer(
     help="Topics with their settings and lags; `set` changes settings live.",
     invoke_without_command=True,
@@ -81,13 +81,15 @@ def switch(
     """Show the three switches, or turn one: stop learning, stop releases, stop answering from
     models. Needs no log and no store, and holds over restarts."""
     from freshet.figures import moment
+    from freshet.runs import folder
     from freshet.runs import record as run_record
     from freshet.runs.page_client import user
     from freshet.schemas.errors import RequestError
     from freshet.streams.control import switches
 
     # Refused where no run is: the file of switches would be the first thing in a mistyped folder.
-    run_record.read(run_dir)
+    here = folder.local(run_dir)
+    record = run_record.read(here)
     if name is not None:
         if to not in ("on", "off"):
             told = "is to be turned nowhere"
@@ -95,8 +97,8 @@ def switch(
                 told = f"cannot be turned {to!r}"
             raise RequestError(f"switch {name}", told, f"Write freshet switch {name} on, or off.")
         # In the folder itself, not by the page: it works while everything else is away.
-        switches.turn(run_dir, name, to == "on", user())
-    found = switches.read(run_dir)
+        switches.turn(here, name, to == "on", user())
+    found = switches.read(here)
     for each in switches.NAMES:
         switch = getattr(found, each)
         told = ""
@@ -107,6 +109,14 @@ def switch(
         if switch.on:
             state = marked("on")
         terminal().print(marked("{} {}{}", f"{each:8}", state, told))
+    if record.shared:
+        # Whoever turns one must know whom it does not reach.
+        terminal().print(
+            f"of the roles on this machine ({here}); turn it on each that runs some",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+        )
 
 
 def approve(model: ModelName, lineage: Lineage, number: Number, run_dir: RunDir = DEFAULT) -> None:
@@ -121,7 +131,7 @@ def refuse(model: ModelName, lineage: Lineage, number: Number, run_dir: RunDir =
     _rule(model, lineage, number, False, run_dir)
 
 
-def _rule(model: str, lineage: str, number: int, approved: bool, run_dir: Path) -> None:
+def _rule(model: str, lineage: str, number: int, approved: bool, run_dir: str) -> None:
     from freshet.runs.opened import opened
     from freshet.runs.page_client import user
     from freshet.runs.rulings import rule

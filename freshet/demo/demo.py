@@ -60,7 +60,7 @@ def run(app: App, app_path: str, given: Settings, options: DemoOptions, console:
     (model,) = app.models
 
     def steps() -> FlightSteps:
-        folder.empty(given.run_dir)
+        folder.empty(given.local_path)
         with console.status("reading the flights of 2013 …"):
             step_ms = milliseconds(options.step, "step")
             drain_ms = _drain_ms(model)

@@ -6,7 +6,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import NamedTuple
 
 from freshet.app import App
@@ -196,19 +195,19 @@ def _snapshot(
         cut_ms = said.tick
         examples = said.stats.get("learned")
     name = SnapshotName(run.app.name, model.name, prediction.lineage, number)
-    archive = run.settings.snapshots_dir, name
+    archive = run.settings.snapshots_url, name
     if not snapshots.is_there(*archive):
         return SnapshotFacts(prediction.lineage, number, False, cut_ms, examples, None, None, {})
     signatures = {
-        "trainer": _signature(run.settings.keys_dir, archive, False),
-        "qualifier": _signature(run.settings.keys_dir, archive, True),
+        "trainer": _signature(run.settings.keys_url, archive, False),
+        "qualifier": _signature(run.settings.keys_url, archive, True),
     }
     if signatures["trainer"] != "holds":  # nothing in it is to be believed
         return SnapshotFacts(
             prediction.lineage, number, True, cut_ms, examples, None, None, signatures
         )
     manifest = snapshots.read_signed(
-        *archive, Verifier.load(run.settings.keys_dir / "trainer")
+        *archive, Verifier.load(f"{run.settings.keys_url}/trainer")
     ).manifest
     return SnapshotFacts(
         prediction.lineage,
@@ -222,13 +221,13 @@ def _snapshot(
     )
 
 
-def _signature(keys: Path, archive: tuple[Path, SnapshotName], approval: bool) -> str:
+def _signature(keys: str, archive: tuple[str, SnapshotName], approval: bool) -> str:
     """`holds`, or why a snapshot's signature does not, or cannot be judged."""
     try:
-        trainer = Verifier.load(keys / "trainer")
+        trainer = Verifier.load(f"{keys}/trainer")
         qualifier = None
         if approval:
-            qualifier = Verifier.load(keys / "qualifier")
+            qualifier = Verifier.load(f"{keys}/qualifier")
         snapshots.read_signed(*archive, trainer, qualifier)
     # Before `FreshetError`, its root: what cannot be read is not known to be wrong.
     except ComponentError as error:

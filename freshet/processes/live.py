@@ -132,6 +132,6 @@ def run_all(app: App, app_path: str, given: Settings, console: Console) -> int:
     with Runtime(app, app_path, given, say) as runtime:
         console.print(f"scorer       {runtime.address('serve')}", highlight=False)
         console.print(f"status page  {runtime.address('status')}", highlight=False)
-        tell_until(stop, runtime.settings.run_dir, console, runtime.supervisor.facts)
+        tell_until(stop, runtime.settings.local_path, console, runtime.supervisor.facts)
         console.print("stopping …", highlight=False)
     return 0

@@ -28,13 +28,13 @@ def run_one(app_path: str, name: str, given: Settings, member: str = "") -> None
     if name in ("view", "serve") and given.store:
         # at start a wrong address is told; later the role waits for its store
         open_store(given.store).close()
-    folder.prepare(given.run_dir)
+    folder.take(given)
     try:
         run_role(app_path, name, given, member)
     except SystemExit as end:
         if isinstance(end.__cause__, FreshetError):
             raise end.__cause__ from None
-        where = given.run_dir / "logs" / (f"{name}.{member}".rstrip(".") + ".jsonl")
+        where = given.local_path / "logs" / (f"{name}.{member}".rstrip(".") + ".jsonl")
         raise ComponentError(
             f"role {name}", f"failed by a fault of ours: {end.__cause__!r}", f"See {where}."
         ) from end

@@ -8,7 +8,6 @@ import socket
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from pathlib import Path
 from threading import Event, Thread
 from types import TracebackType
 from typing import Any
@@ -17,7 +16,7 @@ import structlog
 
 from freshet.app import App
 from freshet.features.catalog import open_store
-from freshet.learners.snapshots.signing import create_key
+from freshet.learners.snapshots.signing import create_key, publish
 from freshet.processes.supervisor import RoleSpec, Supervisor
 from freshet.roles import preflight
 from freshet.roles.names import role_names
@@ -78,8 +77,8 @@ class Runtime:
         return self
 
     def _start(self) -> None:
-        run_dir = self._given.run_dir
-        folder.prepare(run_dir)
+        run_dir = self._given.local_path
+        folder.take(self._given)
         self._stack.enter_context(RunLock(run_dir))
         where = _ports(self._given)
         logs.configure("supervisor", run_dir / "logs")
@@ -103,6 +102,8 @@ class Runtime:
         run_record.check(self.app.name, self.settings)
         for signer in ("trainer", "qualifier"):
             create_key(self.settings.keys_dir / signer)
+            if self.settings.is_shared:
+                publish(self.settings.keys_dir / signer, f"{self.settings.keys_url}/{signer}")
         own = open_log(self.settings.log_url, outages=self.outages)
         clusters = self.settings.clusters
         live = routed(self.app, own, clusters, outages=self.outages)
@@ -125,17 +126,17 @@ class Runtime:
         """What the supervisor knows, for the process of the status page. It is told again at the
         next change."""
         try:
-            children.write(self.settings.run_dir, facts)
+            children.write(self.settings.local_path, facts)
         except OSError as error:
             log.warning("the status page is not told of restarts", error=str(error))
 
     def _forget_addresses(self) -> None:
         for name in ("serve", "status"):
-            (self._given.run_dir / f"{name}.address").unlink(missing_ok=True)
+            (self._given.local_path / f"{name}.address").unlink(missing_ok=True)
 
     def address(self, what: str) -> str:
         """Where `serve` or `status` listens, once it does."""
-        path = Path(self.settings.run_dir) / f"{what}.address"
+        path = self.settings.local_path / f"{what}.address"
         deadline = time.monotonic() + READY_SECONDS
         while not path.exists():
             self._refuse_failing(ADDRESSED[what])
@@ -156,7 +157,7 @@ class Runtime:
                 f"role {role}",
                 f"ended {facts['restarts']} times soon after its start, "
                 f"the last time by: {facts['last_exit']}",
-                f"Mend that; its log is {self.settings.run_dir}/logs/{role}.jsonl.",
+                f"Mend that; its log is {self.settings.local_path}/logs/{role}.jsonl.",
             )
 
     def __exit__(

@@ -21,9 +21,11 @@ from freshet.runs import folder
 from freshet.schemas.durations import EARLIEST_MS, milliseconds, text_of
 from freshet.schemas.errors import ComponentError, DefinitionError
 from freshet.settings import Settings
+from freshet.streams import objects
 from freshet.streams.clock import wall_now_ms
 
 DEFAULT_DIR = Path(".freshet/replay")
+ANOTHER_PLACE = "Name another with --run-dir, or leave it out."
 SHORTEST_STEP_MS = 1_000
 
 
@@ -58,12 +60,12 @@ def run(
     files = data_files(app, data)
     span = _span(options)
     chosen_step_ms = _step_ms(options.step)
-    _take_folder(given.run_dir)
+    _take_folder(given)
     now_ms = wall_now_ms()
     with ExitStack() as stack:
 
         def steps() -> DataSteps:
-            sorted_events = stack.enter_context(SortedEvents(given.run_dir / "replay"))
+            sorted_events = stack.enter_context(SortedEvents(given.local_path / "replay"))
             with console.status("reading the data …"):
                 # What is later than now is no old data: intake calls it far in the future.
                 found = gather(app, files, span, now_ms, sorted_events)
@@ -125,18 +127,24 @@ def _step_ms(text: str) -> int | None:
     return found
 
 
-def _take_folder(run_dir: Path) -> None:
+def _take_folder(given: Settings) -> None:
     """The usual folder is made new; another one is for this replay alone: time does not go back in
     a run."""
+    folder.refuse_unshared(given)
+    run_dir = given.local_path
+    if given.is_shared and objects.anything_at(given.shared_url):
+        raise ComponentError(
+            f"run at {given.run_dir}", "is there already, and a replay begins anew", ANOTHER_PLACE
+        )
     if run_dir == DEFAULT_DIR:
         folder.empty(run_dir)
     elif run_dir.exists() and (not run_dir.is_dir() or any(run_dir.iterdir())):
         raise ComponentError(
             f"run folder {run_dir}",
             "is not empty, and a replay begins anew",
-            "Name another with --run-dir, or leave it out.",
+            ANOTHER_PLACE,
         )
-    folder.prepare(run_dir)
+    folder.take(given)
 
 
 def _drain_ms(app: App, last_ms: int, now_ms: int) -> int:

@@ -50,19 +50,19 @@ def run(ctx: Context) -> None:
     """Serve the page until stopped."""
     app = ctx.app
     history = History()
-    history_file.restore(ctx.settings.run_dir, app.name, history)
+    history_file.restore(ctx.settings.shared_url, app.name, history)
     declared = plans.declared(app, ctx.settings.snapshot_every)
     topics = [replace(t, freshness=declared[t.name]) for t in app.topics]
     board = Board(app.name, topics, app.views, app.models, history, ctx.settings.replay)
     board.own_outages = ctx.vitals.outages.current
     board.switches = lambda: ctx.switches.current
     board.belongs = lambda name: belongs(app, name)
-    board.children = lambda: children.read(ctx.settings.run_dir)
+    board.children = lambda: children.read(ctx.settings.local_path)
     reporter = Reporter(ctx)
     alerts = Alerts(app.name, ctx.settings.alert_webhook)
     board.alerts = alerts.observe
     book = Book(app.name, topics)
-    book.restore(ctx.settings.run_dir)
+    book.restore(ctx.settings.shared_url)
     board.statistics = book.figures
 
     def set_topic(topic: str, changes: Mapping[str, str], by: str) -> None:
@@ -81,7 +81,7 @@ def run(ctx: Context) -> None:
 
     def turned(name: str, on: bool, by: str) -> Switches:
         log.warning("switch turned", switch=name, on=on, by=by)
-        return turn(ctx.settings.run_dir, name, on, by)
+        return turn(ctx.settings.local_path, name, on, by)
 
     def metrics() -> bytes:
         own = ctx.vitals.status()
@@ -96,7 +96,8 @@ def run(ctx: Context) -> None:
     ]
     described = http_docs.routes(VERSION, catalogue_of(app), beside, protocol=False)
     threads = [
-        ctx.thread(_gather, ctx, board, history),
+        ctx.thread(_gather, ctx, board),
+        ctx.thread(_save_history, ctx, history),
         ctx.thread(_read_statistics, ctx, book),
         ctx.thread(_report, ctx, reporter),
     ]
@@ -136,16 +137,22 @@ def _read_statistics(ctx: Context, book: Book) -> None:
             ctx.stop.wait(1.0)
         if time.monotonic() - saved_at >= SAVE_STATISTICS_SECONDS:
             saved_at = time.monotonic()
-            book.save(ctx.settings.run_dir)
-    book.save(ctx.settings.run_dir)
+            book.save(ctx.settings.shared_url)
+    book.save(ctx.settings.shared_url)
 
 
-def _gather(ctx: Context, board: Board, history: History) -> None:
-    """Follow what is said; observe once a second, and save the history now and then and in the
-    end."""
+def _save_history(ctx: Context, history: History) -> None:
+    """Now and then, and in the end. Apart from who gathers: a store of objects that is away takes
+    its time to be so."""
+    while not ctx.stop.wait(SAVE_SECONDS):
+        history_file.save(ctx.settings.shared_url, ctx.app.name, history)
+    history_file.save(ctx.settings.shared_url, ctx.app.name, history)
+
+
+def _gather(ctx: Context, board: Board) -> None:
+    """Follow what is said; observe once a second."""
     gathering = Gathering(ctx.log, ctx.app, board)
     observed_at = 0.0
-    saved_at = time.monotonic()
     while not ctx.stop.is_set():
         try:
             ctx.stop.wait(GATHER_SECONDS)  # what came meanwhile is taken in together
@@ -156,7 +163,3 @@ def _gather(ctx: Context, board: Board, history: History) -> None:
         if time.monotonic() - observed_at >= OBSERVE_SECONDS:
             observed_at = time.monotonic()
             board.observe(gathering.catching_up)
-        if time.monotonic() - saved_at >= SAVE_SECONDS:
-            saved_at = time.monotonic()
-            history_file.save(ctx.settings.run_dir, ctx.app.name, history)
-    history_file.save(ctx.settings.run_dir, ctx.app.name, history)

@@ -41,6 +41,7 @@ from freshet.streams.intake.task import (
 )
 from freshet.streams.join.task import JoinPlan
 from freshet.streams.log.contract import WHOLE, Log, TopicPartition
+from freshet.streams.objects import is_remote
 from freshet.streams.operators import checkpoints
 from freshet.streams.operators.task import Task
 from freshet.streams.outages import Outages
@@ -290,9 +291,16 @@ def train_plan(model: Model, learner: LearnerSpec, snapshot_every: str = "") -> 
 class Shelf(NamedTuple):
     """Where snapshots go, the key that signs them, and who is told while the disk is full."""
 
-    directory: Path
+    place: str
     key: Signer
     outages: Outages
+
+    @property
+    def told(self) -> str:
+        """The folder that has no room, for a person."""
+        if is_remote(self.place):
+            return self.place
+        return str(Path(self.place).parent.absolute())
 
 
 def trainer(
@@ -316,8 +324,8 @@ def trainer(
         )
         export = attested(learner, model.vectors)
         # Written again from its start: a snapshot is not there before its manifest.
-        write = partial(snapshots.write, shelf.directory, facts, export, shelf.key)
-        written = until_there_is_room(write, shelf.outages, str(shelf.directory.parent.absolute()))
+        write = partial(snapshots.write, shelf.place, facts, export, shelf.key)
+        written = until_there_is_room(write, shelf.outages, shelf.told)
         return written.digest
 
     return lambda _, partition: TrainTask(plan, spec.make(model.vectors), save, partition)

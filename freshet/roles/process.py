@@ -8,13 +8,14 @@ import threading
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from importlib import import_module
 
 import structlog
 from msgspec.structs import replace
 
 from freshet.app import App, load
-from freshet.learners.snapshots.signing import create_key
+from freshet.learners.snapshots.signing import create_key, publish
 from freshet.roles import preflight
 from freshet.roles.context import Context
 from freshet.roles.names import elsewhere
@@ -32,6 +33,8 @@ from freshet.streams.catalog import open_log
 from freshet.streams.clock import WallClock
 from freshet.streams.control.channels import send
 from freshet.streams.control.switches import SwitchBoard
+from freshet.streams.disk import until_there_is_room
+from freshet.streams.object_probe import probe
 from freshet.streams.outages import Outages
 from freshet.streams.vitals.heartbeat import Heartbeat
 from freshet.streams.vitals.metrics_server import MetricsServer
@@ -70,7 +73,7 @@ def run_role(app_path: str, name: str, given: Settings, member: str = "", digest
         signal.signal(s, lambda *_: stop.set())
     role = name.split(".", 1)[0]
     lasting = f"{name}.{member}".rstrip(".")
-    logs.configure(lasting, given.run_dir / "logs")
+    logs.configure(lasting, given.local_path / "logs")
     if role not in ROLES:
         raise DefinitionError(f"role {name!r}", "is unknown", f"Use one of {', '.join(ROLES)}.")
     module, function = ROLES[role]
@@ -81,14 +84,18 @@ def run_role(app_path: str, name: str, given: Settings, member: str = "", digest
         instance = f"{app.name}.{lasting}"
         own = open_log(given.log_url, instance, vitals.outages)
         live = routed(app, own, given.clusters, instance, vitals.outages)
+        if given.is_shared:
+            # One that is started again while the store of objects is away waits, as the others do.
+            probing = partial(probe, given.shared_url)
+            until_there_is_room(probing, vitals.outages, given.shared_url)
         opened = over_archive(app, live, given)
         make_keys(role, given)
         run_record.check(app.name, given)
-        if not (given.run_dir / run_record.FILE).exists():
+        if not (given.local_path / run_record.FILE).exists():
             run_record.write(app.name, app_path, given)
         preflight.check(app, opened, given, elsewhere(app, name))
         log.info("role starts", pid=os.getpid())
-        ctx = Context(app, given, name, opened, stop, vitals, SwitchBoard(given.run_dir), member)
+        ctx = Context(app, given, name, opened, stop, vitals, SwitchBoard(given.local_path), member)
         with _measured(ctx):
             getattr(import_module(module), function)(ctx)
         if ctx.faults:
@@ -145,4 +152,8 @@ def _measured(ctx: Context) -> Iterator[None]:
 def make_keys(role: str, given: Settings) -> None:
     """A role that signs makes its key pair the first time it runs."""
     if role in SIGNERS:
-        create_key(given.keys_dir / SIGNERS[role])
+        signer = SIGNERS[role]
+        create_key(given.keys_dir / signer)
+        if given.is_shared:
+            # Before it signs anything: whoever verifies that is on another machine.
+            publish(given.keys_dir / signer, f"{given.keys_url}/{signer}")

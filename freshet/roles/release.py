@@ -15,6 +15,13 @@ from freshet.streams.control.channels import Follower, send
 from freshet.streams.disk import until_there_is_room
 
 
+def _told(ctx: Context) -> str:
+    """Where snapshots lie, for whoever is told that nothing can be written there."""
+    if ctx.settings.is_shared:
+        return ctx.settings.shared_url
+    return str(ctx.settings.local_path.absolute())
+
+
 def run(ctx: Context) -> None:
     """Judges snapshots and moves aliases."""
     writer = ctx.log.writer()
@@ -22,10 +29,12 @@ def run(ctx: Context) -> None:
     def tell(told: Sequence[messages.Message]) -> None:
         send(writer, ctx.app.channels, told, WallClock().now_ms())
 
-    trainer = Verifier.load(ctx.settings.keys_dir / "trainer")
-    qualifier = Signer.load(ctx.settings.keys_dir / "qualifier")
+    # A trainer that goes on elsewhere has another key, which it makes known before it cuts.
+    trainer = Verifier.following(f"{ctx.settings.keys_url}/trainer")
+    approvals = Verifier.following(f"{ctx.settings.keys_url}/qualifier")
+    qualifier = Signer.load(ctx.settings.keys_dir / "qualifier", approvals)
     judges = [
-        Judge(ctx.app.name, m, ctx.settings.snapshots_dir, trainer, qualifier)
+        Judge(ctx.app.name, m, ctx.settings.snapshots_url, trainer, qualifier)
         for m in ctx.app.models
     ]
     desks = [
@@ -43,9 +52,7 @@ def run(ctx: Context) -> None:
                 desk.note(m)
             if follower.position >= said_before:  # what was decided before a restart is known first
                 decide = desk.rule if held else desk.act
-                until_there_is_room(
-                    decide, ctx.vitals.outages, str(ctx.settings.run_dir.absolute())
-                )
+                until_there_is_room(decide, ctx.vitals.outages, _told(ctx))
         if time.monotonic() - told_at >= 1.0:
             told_at = time.monotonic()
             tell([ctx.vitals.status({"held": held})])

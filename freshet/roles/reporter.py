@@ -60,7 +60,7 @@ def announce(ctx: Context, what: str, address: str) -> None:
     log.info("listening", address=address)
     ctx.vitals.metrics = reachable(address)
     # Last: to whoever waits for this file, it says that the role listens.
-    file = ctx.settings.run_dir / f"{what}.address"
+    file = ctx.settings.local_path / f"{what}.address"
     try:
         write_whole(file, address.encode())
     except OSError as error:

@@ -7,7 +7,6 @@ import json
 import threading
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
 import structlog
 
@@ -99,7 +98,7 @@ def run(ctx: Context) -> None:
 def _loader(ctx: Context, scorer: Scorer, app: ScorerApp, reporter: Reporter) -> Loader:
     """Brings in what it is told to, and says so."""
     live: dict[str, tuple[str, int]] = {}
-    keys = ctx.settings.keys_dir
+    keys = ctx.settings.keys_url
 
     def swapped(model: str, new: LiveModel) -> None:
         if live.get(model) != (new.lineage, new.number):
@@ -113,13 +112,13 @@ def _loader(ctx: Context, scorer: Scorer, app: ScorerApp, reporter: Reporter) ->
         )
 
     places = {name: Place(s.slot, s.model.vectors) for name, s in scorer.served.items()}
-    signers = [keys / "trainer", keys / "qualifier"]
+    signers = [f"{keys}/trainer", f"{keys}/qualifier"]
     _say_which_keys_are_missing(signers)
-    sidecar = Sidecar(ctx.settings.snapshots_dir, *signers)
-    return Loader(places, sidecar, swapped, refused)
+    sidecar = Sidecar(ctx.settings.snapshots_url, *signers)
+    return Loader(places, sidecar, swapped, refused, ctx.vitals.outages)
 
 
-def _say_which_keys_are_missing(signers: Sequence[Path]) -> None:
+def _say_which_keys_are_missing(signers: Sequence[str]) -> None:
     """Those who sign may start later and make their keys then; until that no snapshot is served."""
     for folder in signers:
         try:

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
-import fsspec
 import msgspec
 
 from freshet.app import App
 from freshet.schemas.errors import ComponentError
 from freshet.schemas.topics.digests import Facts, digest_of, shown
-from freshet.streams.objects import put
+from freshet.streams.objects import opened, put
 
 FILE = "definitions.json"
 UPSTREAM = ("topic", "view", "model")
@@ -80,8 +80,8 @@ def keep(url: str, before: Definitions | None, app: App, now_ms: int) -> None:
     put(fs, path, msgspec.json.format(msgspec.json.encode(now)), durable=True)
 
 
-def _file(url: str) -> tuple[fsspec.AbstractFileSystem, str]:
-    fs, root = fsspec.core.url_to_fs(url)
+def _file(url: str) -> tuple[Any, str]:
+    fs, root = opened(url)
     return fs, f"{root.rstrip('/')}/{FILE}"
 
 

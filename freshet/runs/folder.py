@@ -10,7 +10,10 @@ import tempfile
 from pathlib import Path
 
 from freshet.runs.lock import RunLock
-from freshet.schemas.errors import ComponentError
+from freshet.schemas.errors import ComponentError, DefinitionError
+from freshet.settings import Settings, settings
+from freshet.streams import objects
+from freshet.streams.object_probe import probe
 
 # SQLite takes paths of some 500 bytes, and the longest name of a log in the folder has 170 of them:
 # app, model and digest, with the suffix of SQLite's own file.
@@ -20,6 +23,39 @@ MOST_BYTES = 300
 SOCKET_BYTES = 107
 SOCKET_NAME_BYTES = 40
 ANOTHER = "Name another folder with --run-dir."
+
+
+def local(run_dir: str | Path) -> Path:
+    """The folder on this machine of what `--run-dir` names: itself, or, of a URL, what stays here
+    of the run there."""
+    if isinstance(run_dir, Path) or not objects.is_remote(run_dir):
+        return Path(objects.plain(str(run_dir)))
+    return settings(run_dir=run_dir).local_path
+
+
+def take(given: Settings) -> None:
+    """Make the folder of a run on this machine, and see that what others share of it can be put,
+    listed, read and removed.
+
+    Raises:
+        DefinitionError: others cannot share its log.
+        ComponentError: the folder cannot be used.
+        ObjectStoreError: the store of objects does not answer, or refuses it.
+    """
+    refuse_unshared(given)
+    prepare(given.local_path)
+    if given.is_shared:
+        probe(given.shared_url)
+
+
+def refuse_unshared(given: Settings) -> None:
+    """Checkpoints say where in a log they are: who has them on another machine needs that log."""
+    if given.is_shared and not given.log.startswith("kafka://"):
+        raise DefinitionError(
+            f"setting run_dir={given.run_dir!r}",
+            "is for roles on several machines, and an embedded log is on one of them alone",
+            "Name a Kafka with --log kafka://host:port, or with --run-dir a folder here.",
+        )
 
 
 def prepare(run_dir: Path) -> None:

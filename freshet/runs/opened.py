@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from freshet.app import App, load
+from freshet.runs import folder
 from freshet.runs import record as run_record
 from freshet.runs.archived import over_archive
 from freshet.runs.clusters import routed
@@ -37,23 +38,30 @@ class OpenedRun:
 
 
 @contextmanager
-def opened(run_dir: Path) -> Iterator[OpenedRun]:
-    """The run in a folder.
+def opened(run_dir: str | Path) -> Iterator[OpenedRun]:
+    """The run in a folder, or at a URL, as far as it has run on this machine.
 
     Raises:
         ComponentError: none was ever started there, or its log is gone.
         DefinitionError: its app's file is wrong by now.
     """
-    record = run_record.read(run_dir)
+    here = folder.local(run_dir)
+    record = run_record.read(here)
     # Before it is opened, which would make an empty one.
     if "://" not in record.log and not Path(record.log).is_dir():
         raise ComponentError(
-            f"run in {run_dir}",
+            f"run in {here}",
             f"its log is gone: there is no folder {record.log}",
             "Name the folder of another run with --run-dir.",
         )
     app = load(record.app_file)
-    given = settings(run_dir=run_dir, log=record.log, store=record.store, archive=record.archive)
+    given = settings(
+        run_dir=record.shared or here,
+        local_dir=here if record.shared else "",
+        log=record.log,
+        store=record.store,
+        archive=record.archive,
+    )
     log = over_archive(app, routed(app, open_log(record.log), given.clusters), given)
     try:
         yield OpenedRun(app, log, given)

@@ -29,11 +29,12 @@ class PageClient:
         ComponentError: nothing runs there, or its `control` does not answer.
     """
 
-    def __init__(self, run_dir: Path) -> None:
+    def __init__(self, run_dir: str | Path) -> None:
+        here = folder.local(run_dir)
         try:
-            self._address = (run_dir / "status.address").read_text(errors="replace")
+            self._address = (here / "status.address").read_text(errors="replace")
         except OSError as error:
-            raise folder.no_run(run_dir, "has no status page: nothing runs there", error) from error
+            raise folder.no_run(here, "has no status page: nothing runs there", error) from error
         # Headers are ASCII; names of users need not be.
         headers = {"x-freshet-user": quote(user())}
         try:

@@ -35,11 +35,11 @@ def rule(run: OpenedRun, model: str, lineage: str, number: int, approved: bool, 
             f"is none of model {model}",
             f"Its own are {', '.join(lineages)}.",
         )
-    snapshots_dir = run.settings.snapshots_dir
-    if not is_there(snapshots_dir, SnapshotName(run.app.name, model, lineage, number)):
+    snapshots_url = run.settings.snapshots_url
+    if not is_there(snapshots_url, SnapshotName(run.app.name, model, lineage, number)):
         raise RequestError(
             f"snapshot {number} of {model} {lineage}",
-            f"is not in {snapshots_dir}: it was never cut, has nothing to serve, or is pruned",
+            f"is not in {snapshots_url}: it was never cut, has nothing to serve, or is pruned",
             "See freshet models for the newest one.",
         )
     now_ms = WallClock().now_ms()

@@ -34,7 +34,7 @@ class Place:
     topic: str = ""
     last: int = NEWEST
     log: str | None = None
-    run_dir: Path | None = None
+    run_dir: str | None = None
 
 
 @contextmanager

@@ -29,8 +29,9 @@ from safetensors.numpy import save
 
 from freshet.learners.contract import Export
 from freshet.learners.snapshots import folder as folders
-from freshet.learners.snapshots.folder import Folder
+from freshet.learners.snapshots.folder import Folder, Root
 from freshet.learners.snapshots.signing import APPROVAL, PROVENANCE, Signer, Verifier
+from freshet.learners.snapshots.stored_folder import StoredFolder
 from freshet.schemas.errors import SnapshotError
 from freshet.schemas.models.manifest import (
     Identity,
@@ -100,12 +101,17 @@ class Snapshot:
     data: memoryview
 
 
-def path_of(root: Path, name: SnapshotName) -> Path:
+def place_of(root: Root, name: SnapshotName) -> str:
     """Of a snapshot's arrays; its other files lie beside them."""
-    return folders.path_of(root, name.model, name.lineage) / _file(name, ARRAYS)
+    return f"{folders.place_of(root, name.model, name.lineage)}/{_file(name, ARRAYS)}"
 
 
-def is_there(root: Path, name: SnapshotName) -> bool:
+def path_of(root: Path, name: SnapshotName) -> Path:
+    """The same, of snapshots on this machine."""
+    return Path(place_of(root, name))
+
+
+def is_there(root: Root, name: SnapshotName) -> bool:
     """Whether it was written, and not pruned since."""
     try:
         with folders.opened_if_there(root, name.model, name.lineage) as folder:
@@ -119,11 +125,11 @@ def _file(name: SnapshotName, suffix: str) -> str:
     return f"{name.number:06}{suffix}"
 
 
-def _folder(root: Path, name: SnapshotName, create: bool = False) -> Folder:
-    return Folder(root, name.model, name.lineage, create)
+def _folder(root: Root, name: SnapshotName, create: bool = False) -> Folder | StoredFolder:
+    return folders.opened(root, name.model, name.lineage, create)
 
 
-def write(root: Path, facts: Facts, export: Export, signer: Signer) -> Identity:
+def write(root: Root, facts: Facts, export: Export, signer: Signer) -> Identity:
     """Write a snapshot below `root` and sign its provenance. Writing it again is harmless."""
     data = save({key: np.ascontiguousarray(array) for key, array in export.arrays.items()})
     manifest = Manifest(
@@ -150,7 +156,7 @@ def write(root: Path, facts: Facts, export: Export, signer: Signer) -> Identity:
     return Identity(name.app, name.model, name.lineage, name.number, digest_of(text))
 
 
-def approve(root: Path, which: Identity, signer: Signer) -> None:
+def approve(root: Root, which: Identity, signer: Signer) -> None:
     """Sign that this very snapshot may be served.
 
     Raises:
@@ -162,14 +168,14 @@ def approve(root: Path, which: Identity, signer: Signer) -> None:
         folder.put(_file(which, APPROVAL_FILE), signer.sign(APPROVAL, text))
 
 
-def withdraw(root: Path, name: SnapshotName) -> None:
+def withdraw(root: Root, name: SnapshotName) -> None:
     """Take an approval back: from now on nobody loads it."""
     with _folder(root, name) as folder:
         folder.remove(_file(name, APPROVAL_FILE))
 
 
 def read_signed(
-    root: Path, name: SnapshotName, trainer: Verifier, qualifier: Verifier | None = None
+    root: Root, name: SnapshotName, trainer: Verifier, qualifier: Verifier | None = None
 ) -> Signed:
     """The manifest of the snapshot of this name, if its provenance (and, with a qualifier, its
     approval) holds.
@@ -177,7 +183,7 @@ def read_signed(
     Raises: SnapshotError: unsigned, altered, signed by a key that is not known, or another's under
         this name.
     """
-    path = path_of(root, name)
+    path = place_of(root, name)
     with _folder(root, name) as folder:
         text = folder.read(_file(name, MANIFEST_FILE), MANIFEST_BYTES)
         _check(folder, name, PROVENANCE_FILE, PROVENANCE, text, trainer)
@@ -186,18 +192,16 @@ def read_signed(
     try:
         manifest = parsed(text)
     except msgspec.DecodeError as error:
-        raise SnapshotError(str(path), f"its manifest cannot be read: {error}", DO_NOT) from error
+        raise SnapshotError(path, f"its manifest cannot be read: {error}", DO_NOT) from error
     found = manifest.name
     if found != SnapshotName(name.app, name.model, name.lineage, name.number):
         whose = f"snapshot {found} of app {found.app}"
-        raise SnapshotError(
-            str(path), f"it is the manifest of {whose}", "Files were swapped. " + DO_NOT
-        )
+        raise SnapshotError(path, f"it is the manifest of {whose}", "Files were swapped. " + DO_NOT)
     return Signed(manifest, digest_of(text))
 
 
 def read_manifest(
-    root: Path, which: Identity, trainer: Verifier, qualifier: Verifier | None = None
+    root: Root, which: Identity, trainer: Verifier, qualifier: Verifier | None = None
 ) -> Manifest:
     """As `read_signed`, of this very snapshot.
 
@@ -209,14 +213,14 @@ def read_manifest(
     return signed.manifest
 
 
-def _agree(root: Path, which: Identity, digest: str) -> None:
+def _agree(root: Root, which: Identity, digest: str) -> None:
     if digest != which.digest:
         told = f"its manifest has digest {digest[:12]}…, {which.digest[:12]}… was asked for"
-        raise SnapshotError(str(path_of(root, which)), told, DO_NOT)
+        raise SnapshotError(place_of(root, which), told, DO_NOT)
 
 
 def read_verified(
-    root: Path,
+    root: Root,
     which: Identity,
     trainer: Verifier,
     qualifier: Verifier | None = None,
@@ -231,25 +235,25 @@ def read_verified(
     return Snapshot(manifest, memoryview(read_arrays(root, manifest, most_bytes)))
 
 
-def read_arrays(root: Path, manifest: Manifest, most_bytes: int = MOST_BYTES) -> bytes:
+def read_arrays(root: Root, manifest: Manifest, most_bytes: int = MOST_BYTES) -> bytes:
     """The bytes that a manifest speaks of, of which the signatures hold.
 
     Raises:
         SnapshotError: they are others, or more than `most_bytes`.
     """
-    path = path_of(root, manifest.name)
-    check_size(manifest, most_bytes, str(path))
+    path = place_of(root, manifest.name)
+    check_size(manifest, most_bytes, path)
     with _folder(root, manifest.name) as folder:
         descriptor = folder.open(_file(manifest.name, ARRAYS))
         with os.fdopen(descriptor, "rb") as file:
             size = os.fstat(descriptor).st_size
             # Looked at before anything is read: an altered file may be of any size.
             data = file.read(manifest.size) if size == manifest.size else b""
-    check_digest(data, size, manifest, str(path))
+    check_digest(data, size, manifest, path)
     return data
 
 
-def open_arrays(root: Path, name: SnapshotName) -> int:
+def open_arrays(root: Root, name: SnapshotName) -> int:
     """The descriptor of a snapshot's arrays, which the caller closes; nothing of it is read."""
     with _folder(root, name) as folder:
         return folder.open(_file(name, ARRAYS))
@@ -276,10 +280,15 @@ def check_digest(data: bytes | mmap.mmap, size: int, manifest: Manifest, what: s
 
 
 def _check(
-    folder: Folder, name: SnapshotName, suffix: str, purpose: str, text: bytes, verifier: Verifier
+    folder: Folder | StoredFolder,
+    name: SnapshotName,
+    suffix: str,
+    purpose: str,
+    text: bytes,
+    verifier: Verifier,
 ) -> None:
     what = suffix.split(".")[1]
-    path = str(folder.path / _file(name, ARRAYS))
+    path = f"{folder.path}/{_file(name, ARRAYS)}"
     if _file(name, suffix) not in folder.names():
         raise SnapshotError(path, f"it has no {what} signature", DO_NOT)
     if not verifier.accepts(purpose, text, folder.read(_file(name, suffix), SIGNATURE_BYTES)):
@@ -323,7 +332,7 @@ def _array(body: memoryview, entry: dict[str, Any]) -> npt.NDArray[Any]:
     return np.frombuffer(body[first:last], dtype, count).reshape(shape)
 
 
-def prune(root: Path, model: str, lineage: str, keep: int, in_use: Collection[int] = ()) -> int:
+def prune(root: Root, model: str, lineage: str, keep: int, in_use: Collection[int] = ()) -> int:
     """Remove all but the newest `keep` snapshots of a lineage, and those whose number is in use;
     returns how many went. Files of other names stay."""
     with folders.opened_if_there(root, model, lineage) as folder:

@@ -15,8 +15,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 
+from freshet.learners.snapshots.stored_folder import StoredFolder
 from freshet.schemas.errors import SnapshotError
 from freshet.schemas.whole_files import SUFFIX, put_whole
+from freshet.streams.objects import is_remote
 
 KEEP = "Keep the snapshot that is served."
 # As `freshet.schemas.wire.messages.Name`: no dot in front, neither a slash nor a NUL.
@@ -27,7 +29,11 @@ _PLAIN = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _INTO = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-def path_of(root: Path, model: str, lineage: str) -> Path:
+# Of all snapshots: a folder of this machine, or a URL in a store of objects.
+Root = str | Path
+
+
+def place_of(root: Root, model: str, lineage: str) -> str:
     """Where the snapshots of a lineage are.
 
     Raises:
@@ -38,7 +44,7 @@ def path_of(root: Path, model: str, lineage: str) -> Path:
             raise SnapshotError(
                 f"{name!r} below {root}", "is no name of a model or lineage", "Look who ordered it."
             )
-    return root / model / lineage
+    return f"{root}/{model}/{lineage}"
 
 
 class Folder:
@@ -49,7 +55,7 @@ class Folder:
     """
 
     def __init__(self, root: Path, model: str, lineage: str, create: bool = False) -> None:
-        self.path = path_of(root, model, lineage)
+        self.path = Path(place_of(root, model, lineage))
         if create:
             root.mkdir(parents=True, exist_ok=True)
         # The root is the operator's own, and may well be a link; what is below it is ours.
@@ -137,11 +143,20 @@ def _make(name: str, above: int) -> None:
         os.mkdir(name, dir_fd=above)
 
 
+def opened(root: Root, model: str, lineage: str, create: bool = False) -> Folder | StoredFolder:
+    """The folder of a lineage. Raises `SnapshotError` where there is none on this machine, and
+    none is made."""
+    if is_remote(str(root)):
+        return StoredFolder(place_of(root, model, lineage))
+    return Folder(Path(root), model, lineage, create)
+
+
 @contextlib.contextmanager
-def opened_if_there(root: Path, model: str, lineage: str) -> Iterator[Folder | None]:
+def opened_if_there(root: Root, model: str, lineage: str) -> Iterator[Folder | StoredFolder | None]:
     """None where nothing was written yet."""
-    if not path_of(root, model, lineage).is_dir():
+    place = place_of(root, model, lineage)
+    if not is_remote(place) and not Path(place).is_dir():
         yield None
         return
-    with Folder(root, model, lineage) as folder:
+    with opened(root, model, lineage) as folder:
         yield folder

@@ -16,14 +16,18 @@ from freshet.learners import catalog
 from freshet.learners.contract import Export, Predictor
 from freshet.learners.snapshots import files as snapshots
 from freshet.learners.snapshots.golden import golden_vectors
+from freshet.schemas.errors import ObjectStoreError
 from freshet.schemas.models.manifest import Identity, SnapshotName
 from freshet.schemas.models.vectors import VectorSchema
 from freshet.serving.loading.live_model import LiveModel, ModelSlot
-from freshet.serving.loading.sidecar_client import Refused, Sidecar, Verified
+from freshet.serving.loading.sidecar_client import Refused, Sidecar, Unknown, Verified
 from freshet.serving.release.qualify import wrong_answers
+from freshet.streams.outages import Outages
 
 log = structlog.get_logger()
 RETIRE_SECONDS = 1.0
+RETRY_SECONDS = 1.0
+MEANWHILE = "the live snapshot goes on answering; newer ones are loaded once it is back"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +56,8 @@ class Loader:
 
     `on_swapped(model, live)` is called after each swap (also, with the live one, for an order of
     what already answers); `on_refused(snapshot, reason)` when a snapshot must not be served, and
-    the live one goes on. Both are called on the loader's thread."""
+    the live one goes on. Both are called on the loader's thread. While the store of objects that
+    snapshots are in is away, `outages` is told, and what was ordered waits."""
 
     def __init__(
         self,
@@ -60,11 +65,13 @@ class Loader:
         sidecar: Sidecar,
         on_swapped: OnSwapped,
         on_refused: OnRefused,
+        outages: Outages | None = None,
     ) -> None:
         self._places = places
         self._sidecar = sidecar
         self._on_swapped = on_swapped
         self._on_refused = on_refused
+        self._outages = outages or Outages()
         self._orders: dict[str, Order] = {}
         self._loaded: dict[str, tuple[Identity, LiveModel]] = {}
         # one a model, so that a stream of orders piles up none
@@ -131,6 +138,9 @@ class Loader:
         live = place.slot.current()
         if live is None or self._loaded.get(which.model) != (which, live):
             made = self._made(order, live, place)
+            if isinstance(made, Unknown):
+                self._postpone(order, made)
+                return
             if isinstance(made, Refused):
                 self._on_refused(which, made.reason)
                 return
@@ -139,7 +149,17 @@ class Loader:
             self._loaded[which.model] = which, live
         self._on_swapped(which.model, live)
 
-    def _made(self, order: Order, live: LiveModel | None, place: Place) -> LiveModel | Refused:
+    def _postpone(self, order: Order, why: Unknown) -> None:
+        """Wait a little; then it is ordered again, unless something newer is."""
+        self._outages.begin(why.error, MEANWHILE)
+        with self._news:
+            self._orders.setdefault(order.snapshot.model, order)
+            if not self._closing:
+                self._news.wait(RETRY_SECONDS)
+
+    def _made(
+        self, order: Order, live: LiveModel | None, place: Place
+    ) -> LiveModel | Refused | Unknown:
         which = order.snapshot
         if (
             live is not None
@@ -151,7 +171,11 @@ class Loader:
                 f"snapshot {which}: {live.number} answers, "
                 "and the order does not say that it goes back"
             )
-        return make_live(self._sidecar.verify(which), which, place.schema)
+        found = self._sidecar.verify(which)
+        if isinstance(found, Unknown):
+            return found
+        self._outages.over(ObjectStoreError.component)
+        return make_live(found, which, place.schema)
 
 
 def make_live(

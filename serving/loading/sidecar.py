@@ -18,13 +18,13 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 import msgspec
 
 from freshet.learners.snapshots import files as snapshots
+from freshet.learners.snapshots.folder import Root
 from freshet.learners.snapshots.signing import Verifier
-from freshet.schemas.errors import ComponentError, SnapshotError
+from freshet.schemas.errors import ComponentError, ObjectStoreError, SnapshotError
 from freshet.schemas.models.manifest import Identity, Manifest
 from freshet.serving.loading import sealed
 
@@ -33,12 +33,21 @@ LINE_BYTES = 1 << 24  # a manifest is kilobytes; what is longer is no line of ou
 _CLOSE_ON_EXEC = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
 
 
+class Away(msgspec.Struct, frozen=True):
+    """The store of objects that did not answer, as its error says it."""
+
+    resource: str
+    cause: str
+    next_step: str
+
+
 class Reply(msgspec.Struct, frozen=True):
     """`manifest` if all holds (the descriptor comes with it, unless the system has no sealed
-    memory), else `refused`."""
+    memory), else `refused`; or, for now, what is `away`."""
 
     manifest: Manifest | None = None
     refused: str = ""
+    away: Away | None = None
 
 
 class Channel:
@@ -80,7 +89,7 @@ class Channel:
 class Archive:
     """Where snapshots are, and by whose keys they are to be signed."""
 
-    root: Path
+    root: Root
     trainer: Verifier
     qualifier: Verifier
 
@@ -97,7 +106,7 @@ def verified(which: Identity, archive: Archive) -> tuple[Manifest, int | None]:
     if not sealed.SEALABLE:
         found = snapshots.read_verified(root, which, archive.trainer, archive.qualifier)
         return found.manifest, None
-    path = str(snapshots.path_of(root, which))
+    path = snapshots.place_of(root, which)
     manifest = snapshots.read_manifest(root, which, archive.trainer, archive.qualifier)
     # Before it is copied: memory is what a huge one would cost.
     snapshots.check_size(manifest, snapshots.MOST_BYTES, path)
@@ -120,7 +129,7 @@ def verified(which: Identity, archive: Archive) -> tuple[Manifest, int | None]:
     return manifest, descriptor
 
 
-def archive_of(root: Path, trainer_keys: Path, qualifier_keys: Path) -> Archive:
+def archive_of(root: Root, trainer_keys: Root, qualifier_keys: Root) -> Archive:
     """Raises `ComponentError` where a folder has no public key, or a torn one."""
     return Archive(root, Verifier.load(trainer_keys), Verifier.load(qualifier_keys))
 
@@ -129,6 +138,9 @@ def answer(which: Identity, opened: Callable[[], Archive]) -> tuple[Reply, int |
     """A refusal is a value, whatever its cause."""
     try:
         manifest, descriptor = verified(which, opened())
+    except ObjectStoreError as error:
+        # Nothing is known of the snapshot.
+        return Reply(away=Away(error.resource, error.cause, error.next_step)), None
     except (SnapshotError, ComponentError) as error:
         return Reply(refused=str(error)), None
     except Exception as error:
@@ -142,7 +154,7 @@ def main(arguments: Sequence[str]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.nice(NICE)
     # Each time: keys may come after the scorer, and a signer may have a new one.
-    opened = partial(archive_of, Path(root), Path(trainer_keys), Path(qualifier_keys))
+    opened = partial(archive_of, root, trainer_keys, qualifier_keys)
     channel = Channel(socket.socket(fileno=int(number)))
     while True:
         try:

@@ -14,6 +14,8 @@ import structlog
 
 import freshet
 from freshet.learners.snapshots import files as snapshots
+from freshet.learners.snapshots.folder import Root
+from freshet.schemas.errors import ObjectStoreError
 from freshet.schemas.models.manifest import Identity, Manifest
 from freshet.serving.loading import sealed
 from freshet.serving.loading.sidecar import Channel, Reply
@@ -36,11 +38,18 @@ class Refused:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """Whether a snapshot may be served cannot be said while what holds it is away."""
+
+    error: ObjectStoreError
+
+
 class Sidecar:
     """One child process. Used by one thread. Snapshots are below `root`; `trainer_keys` and
     `qualifier_keys` are where their public keys are."""
 
-    def __init__(self, root: Path, trainer_keys: Path, qualifier_keys: Path) -> None:
+    def __init__(self, root: Root, trainer_keys: Root, qualifier_keys: Root) -> None:
         self._root = root
         self._arguments = [str(root), str(trainer_keys), str(qualifier_keys)]
         self._child: subprocess.Popen[bytes] | None = None
@@ -78,7 +87,7 @@ class Sidecar:
         self._channel = Channel(ours)
         self.starts += 1
 
-    def verify(self, which: Identity) -> Verified | Refused:
+    def verify(self, which: Identity) -> Verified | Refused | Unknown:
         """Have a snapshot verified. A child that dies over it is started again once, then the
         snapshot is refused."""
         for _ in range(2):
@@ -109,9 +118,12 @@ class Sidecar:
         self._channel = self._child = None
 
 
-def _taken(reply: Reply, descriptor: int | None, root: Path) -> Verified | Refused:
+def _taken(reply: Reply, descriptor: int | None, root: Root) -> Verified | Refused | Unknown:
     """Map the descriptor; or, without one, read the file and check it once more, now in memory that
     is ours alone."""
+    if reply.away is not None:
+        away = reply.away
+        return Unknown(ObjectStoreError(away.resource, away.cause, away.next_step))
     if reply.manifest is None:
         return Refused(reply.refused)
     if descriptor is None:

@@ -4,15 +4,15 @@ nothing by itself."""
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from freshet.learners.catalog import predictor
 from freshet.learners.contract import Export
 from freshet.learners.model import Model
 from freshet.learners.snapshots import files as snapshots
+from freshet.learners.snapshots.folder import Root
 from freshet.learners.snapshots.golden import golden_vectors
 from freshet.learners.snapshots.signing import Signer, Verifier
-from freshet.schemas.errors import SnapshotError
+from freshet.schemas.errors import ObjectStoreError, SnapshotError
 from freshet.schemas.models.manifest import Identity, Manifest, SnapshotName
 from freshet.schemas.wire.messages import Cut
 from freshet.serving.release.comparison import Approved
@@ -25,7 +25,7 @@ class Judge:
 
     app: str
     model: Model
-    root: Path
+    root: Root
     trainer: Verifier
     qualifier: Signer
 
@@ -53,9 +53,9 @@ class Judge:
         """Raises `SnapshotError`: a cut says otherwise than its own snapshot when it was."""
         manifest = snapshots.read_manifest(self.root, which, self.trainer)
         if manifest.tick != cut.tick:
-            path = snapshots.path_of(self.root, which)
+            path = snapshots.place_of(self.root, which)
             told = f"it was cut at tick {manifest.tick}, and a message says {cut.tick}"
-            raise SnapshotError(str(path), told, "Look who writes the control log.")
+            raise SnapshotError(path, told, "Look who writes the control log.")
 
     def reflects(self, which: Identity) -> int | None:
         """The tick up to which a snapshot reflects all labels, by its own signed manifest: whatever
@@ -88,6 +88,8 @@ class Judge:
             answers = predictor(export, self.model.vectors).predict(
                 golden_vectors(self.model.vectors)
             )
+        except ObjectStoreError:
+            raise  # which says nothing of the snapshot: it is asked again
         # whatever is wrong with an old snapshot, a new one is not to suffer for it
         except Exception:
             return None

@@ -11,8 +11,9 @@ from pathlib import Path
 import msgspec
 import structlog
 
-from freshet.schemas.whole_files import write_whole
+from freshet.schemas.errors import ObjectStoreError
 from freshet.serving.status.history import History, KeptHistory
+from freshet.streams import objects
 
 log = structlog.get_logger()
 FILE = "history.msgpack"
@@ -32,22 +33,22 @@ _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(_Content)
 
 
-def save(folder: Path, app: str, history: History) -> None:
+def save(place: str | Path, app: str, history: History) -> None:
     """Write it; a process that ends meanwhile leaves the file as it was. A disk that takes nothing
     costs but the history: it is logged."""
     # `kept` copies under the history's lock; encoding and writing need it no more.
     content = _Content(format=FORMAT, app=app, history=history.kept())
     try:
-        write_whole(folder / FILE, _encoder.encode(content))
-    except OSError as error:
-        log.warning("history is not saved", folder=str(folder), error=str(error))
+        objects.write(place, FILE, _encoder.encode(content))
+    except (OSError, ObjectStoreError) as error:
+        log.warning("history is not saved", folder=str(place), error=str(error))
 
 
-def restore(folder: Path, app: str, history: History) -> None:
+def restore(place: str | Path, app: str, history: History) -> None:
     """Let `history` go on where the file ends. One that cannot be read, or is of another app or
     format, is set aside."""
     try:
-        content = _decoder.decode((folder / FILE).read_bytes())
+        content = _decoder.decode(objects.read(place, FILE))
         if content.format != FORMAT or content.app != app:
             raise ValueError(f"it is of app {content.app}, format {content.format}")
         history.restore(content.history)
@@ -56,14 +57,14 @@ def restore(folder: Path, app: str, history: History) -> None:
     except (OSError, msgspec.DecodeError, ValueError) as error:
         log.warning(
             "history cannot be read; it is set aside and begins anew",
-            file=str(folder / ASIDE),
+            file=f"{place}/{ASIDE}",
             error=str(error),
         )
-        _set_aside(folder)
+        _set_aside(place)
 
 
-def _set_aside(folder: Path) -> None:
+def _set_aside(place: str | Path) -> None:
     try:
-        (folder / FILE).replace(folder / ASIDE)
-    except OSError as error:
-        log.warning("history cannot be set aside", file=str(folder / FILE), error=str(error))
+        objects.set_aside(place, FILE, ASIDE)
+    except (OSError, ObjectStoreError) as error:
+        log.warning("history cannot be set aside", file=f"{place}/{FILE}", error=str(error))

@@ -10,13 +10,13 @@ from pathlib import Path
 import msgspec
 import structlog
 
-from freshet.schemas.errors import RequestError, SchemaError
+from freshet.schemas.errors import ObjectStoreError, RequestError, SchemaError
 from freshet.schemas.topics.topic import Topic
-from freshet.schemas.whole_files import write_whole
 from freshet.schemas.wire import blocks
 from freshet.serving.status.status import StatisticsFigures
 from freshet.serving.values.report import Asked, Report, report
 from freshet.serving.values.topic import KeptTopic, TopicStatistics
+from freshet.streams import objects
 from freshet.streams.log.contract import Batch, Log, Reader, TopicPartition
 
 log = structlog.get_logger()
@@ -133,17 +133,17 @@ class Book:
         with self._lock:
             return report(self._topics[topic], asked)
 
-    def save(self, folder: Path) -> None:
+    def save(self, place: str | Path) -> None:
         """Write the file, if anything came since it was written. A disk that takes nothing costs
         but what would be read again: it is logged."""
         content = self._content()
         if content is None:
             return
         try:
-            write_whole(folder / FILE, _encoder.encode(content))
+            objects.write(place, FILE, _encoder.encode(content))
             self._saved = content.position
-        except OSError as error:
-            log.warning("statistics are not saved", folder=str(folder), error=str(error))
+        except (OSError, ObjectStoreError) as error:
+            log.warning("statistics are not saved", folder=str(place), error=str(error))
 
     def _content(self) -> _Content | None:
         with self._lock:
@@ -159,11 +159,11 @@ class Book:
                 topics={name: topic.kept() for name, topic in self._topics.items()},
             )
 
-    def restore(self, folder: Path) -> None:
+    def restore(self, place: str | Path) -> None:
         """Go on where the file ends. One that cannot be read, or is of another app or format, is
         set aside, and all is read again."""
         try:
-            content = _decoder.decode((folder / FILE).read_bytes())
+            content = _decoder.decode(objects.read(place, FILE))
             if content.format != FORMAT or content.app != self._app:
                 raise ValueError(f"it is of app {content.app}, format {content.format}")
         except FileNotFoundError:
@@ -171,10 +171,10 @@ class Book:
         except (OSError, msgspec.DecodeError, ValueError) as error:
             log.warning(
                 "statistics cannot be read; they are set aside and read from their log",
-                file=str(folder / ASIDE),
+                file=f"{place}/{ASIDE}",
                 error=str(error),
             )
-            _set_aside(folder)
+            _set_aside(place)
             return
         self._identity = content.identity
         self._position = content.position
@@ -184,8 +184,8 @@ class Book:
         self._figure()
 
 
-def _set_aside(folder: Path) -> None:
+def _set_aside(place: str | Path) -> None:
     try:
-        (folder / FILE).replace(folder / ASIDE)
-    except OSError as error:
-        log.warning("statistics cannot be set aside", file=str(folder / FILE), error=str(error))
+        objects.set_aside(place, FILE, ASIDE)
+    except (OSError, ObjectStoreError) as error:
+        log.warning("statistics cannot be set aside", file=f"{place}/{FILE}", error=str(error))

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -16,7 +15,7 @@ from freshet.schemas.errors import ComponentError
 from freshet.schemas.shown_text import address
 from freshet.streams.archive.layout import SUFFIX, ArchivedFile, Place, digest_of
 from freshet.streams.disk import is_full
-from freshet.streams.objects import put
+from freshet.streams.objects import opened, put
 from freshet.streams.outages import Outages
 
 T = TypeVar("T")
@@ -44,7 +43,7 @@ class ArchiveFolder:
     def __init__(self, url: str, outages: Outages | None = None) -> None:
         self.url = url
         self._outages = outages or Outages()
-        self._fs, root = fsspec.core.url_to_fs(url)
+        self._fs, root = opened(url)
         self._root = root.rstrip("/")
 
     def write(self, place: Place, file: ArchivedFile, data: bytes) -> None:

@@ -7,14 +7,13 @@ under one of them.
 from __future__ import annotations
 
 import json
-
-import fsspec
+from typing import Any
 
 from freshet.schemas.errors import SchemaError
 from freshet.schemas.events.evolution import FORWARD, breaks
 from freshet.schemas.events.schema import EventSchema
 from freshet.schemas.topics.topic import Topic
-from freshet.streams.objects import put
+from freshet.streams.objects import opened, put
 from freshet.streams.registry.writers import kept_writers
 
 
@@ -85,6 +84,6 @@ def _kept(url: str, topic: str) -> list[EventSchema]:
     return [EventSchema.parse(fs.cat_file(n), topic) for n in names]
 
 
-def _folder(url: str, topic: str) -> tuple[fsspec.AbstractFileSystem, str]:
-    fs, root = fsspec.core.url_to_fs(url)
+def _folder(url: str, topic: str) -> tuple[Any, str]:
+    fs, root = opened(url)
     return fs, f"{root.rstrip('/')}/schemas/{topic}"

@@ -14,8 +14,8 @@ from __future__ import annotations
 import contextlib
 import urllib.parse
 from collections.abc import Mapping
+from typing import Any
 
-import fsspec
 import msgspec
 import structlog
 from msgspec import structs
@@ -25,7 +25,7 @@ from freshet.schemas.errors import CheckpointError, DefinitionError
 from freshet.schemas.topics.start import EARLIEST, moment_ms
 from freshet.schemas.topics.topic import Topic
 from freshet.streams.log.contract import Bounds, Log
-from freshet.streams.objects import put_new
+from freshet.streams.objects import opened, put_new
 from freshet.streams.operators.checkpoints import START_ANEW, positions
 
 SUFFIX = ".json"
@@ -90,7 +90,7 @@ def decided(url: str, topic: Topic, source: str, identity: str) -> Starts | None
         return None
 
 
-def _read(fs: fsspec.AbstractFileSystem, file: str) -> Starts:
+def _read(fs: Any, file: str) -> Starts:
     try:
         return msgspec.json.decode(fs.cat_file(file), type=Starts)
     except msgspec.DecodeError as error:
@@ -198,7 +198,7 @@ def _gone(topic: Topic, source: str, partition: int, offset: int, first: int) ->
 
 def _was_read(url: str, identity: str, partition: int) -> bool:
     """Whether a topic of whatever definition has a checkpoint of a partition of this log."""
-    fs, root = fsspec.core.url_to_fs(url)
+    fs, root = opened(url)
     for reader in _READERS:
         folder = f"{root.rstrip('/')}/{reader}"
         if not fs.isdir(folder):
@@ -217,8 +217,8 @@ def _task(topic: Topic, partition: int) -> str:
     return f"{reader}:{topic.name}.{topic.digest}:{partition}"
 
 
-def _folder(url: str, topic: Topic, source: str) -> tuple[fsspec.AbstractFileSystem, str]:
-    fs, root = fsspec.core.url_to_fs(url)
+def _folder(url: str, topic: Topic, source: str) -> tuple[Any, str]:
+    fs, root = opened(url)
     start = urllib.parse.quote(str(topic.start), safe="")
     return fs, f"{root.rstrip('/')}/starts/{source}/{start}"
 

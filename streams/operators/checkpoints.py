@@ -25,7 +25,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import fsspec
 import numpy as np
 import numpy.typing as npt
 from safetensors import SafetensorError
@@ -35,7 +34,8 @@ from freshet.schemas.errors import CheckpointError
 from freshet.schemas.whole_files import Part
 from freshet.streams.disk import until_there_is_room
 from freshet.streams.object_files import NamedFile, ObjectFiles, as_facts, from_facts
-from freshet.streams.objects import put
+from freshet.streams.objects import names as names_in
+from freshet.streams.objects import opened, put
 from freshet.streams.outages import Outages
 
 Arrays = Mapping[str, npt.NDArray[Any]]
@@ -72,7 +72,7 @@ class Checkpoints:
     `outages` is told."""
 
     def __init__(self, url: str, task: str, identity: str, outages: Outages | None = None) -> None:
-        self._fs, root = fsspec.core.url_to_fs(url)
+        self._fs, root = opened(url)
         self._outages = outages or Outages()
         self._run_dir = root.rpartition("/")[0]
         self._root = f"{root.rstrip('/')}/{_folder(task)}"
@@ -124,7 +124,7 @@ class Checkpoints:
         self._saved = offset
         if full:
             self._begin_chain(state)
-            self._prune()
+            until_there_is_room(self._prune, self._outages, self._run_dir)
         else:
             self._deltas += 1
             self._delta_bytes += _bytes_of(state)
@@ -143,6 +143,10 @@ class Checkpoints:
         Raises:
             CheckpointError: there are checkpoints, but only of another identity of this log.
         """
+        # As a save does: where the store of objects is away, it is waited for.
+        return until_there_is_room(lambda: self._load(folder), self._outages, self._run_dir)
+
+    def _load(self, folder: Callable[[], Path] | None) -> tuple[int, Arrays, list[Arrays]] | None:
         names = self._names()
         objects = {n for n in names if n.endswith((".base", ".delta"))}
         ours = {n for n in objects if _identity(n) == self._identity}
@@ -169,8 +173,7 @@ class Checkpoints:
         return None
 
     def _names(self) -> list[str]:
-        found = self._fs.ls(self._root, detail=False)
-        return sorted(name.rstrip("/").rsplit("/", 1)[1] for name in found)
+        return names_in(self._fs, self._root)
 
     def _chain(
         self, name: str, names: set[str], folder: Callable[[], Path] | None
@@ -200,9 +203,12 @@ class Checkpoints:
                 return None
 
     def _fetch(self, files: Sequence[NamedFile], folder: Path) -> bool:
-        is_whole = self._files.fetch(files, folder)
-        if not is_whole:
-            shutil.rmtree(folder)
+        is_whole = False
+        try:
+            is_whole = self._files.fetch(files, folder)
+        finally:
+            if not is_whole:
+                shutil.rmtree(folder)
         return is_whole
 
     def _prune(self) -> None:
@@ -240,7 +246,7 @@ class Checkpoints:
 def positions(url: str, task: str) -> list[tuple[str, int]]:
     """Log identity and next offset of each object of a task, without reading any; `[]` where there
     is none."""
-    fs, root = fsspec.core.url_to_fs(url)
+    fs, root = opened(url)
     folder = f"{root.rstrip('/')}/{_folder(task)}"
     if not fs.isdir(folder):
         return []

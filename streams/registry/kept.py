@@ -13,10 +13,8 @@ import json
 from collections.abc import Collection, Mapping
 from typing import Any
 
-import fsspec
-
 from freshet.schemas.errors import CheckpointError
-from freshet.streams.objects import put
+from freshet.streams.objects import opened, put
 
 Kept = Mapping[str, Any]
 
@@ -56,7 +54,7 @@ def _files(url: str, log: str, within: str) -> list[Any]:
     return [_read(fs, name) for name in names]
 
 
-def _read(fs: fsspec.AbstractFileSystem, name: str) -> Any:
+def _read(fs: Any, name: str) -> Any:
     try:
         return json.loads(fs.cat_file(name))
     except ValueError as error:
@@ -67,6 +65,6 @@ def _read(fs: fsspec.AbstractFileSystem, name: str) -> Any:
         ) from error
 
 
-def _folder(url: str, log: str) -> tuple[fsspec.AbstractFileSystem, str]:
-    fs, root = fsspec.core.url_to_fs(url)
+def _folder(url: str, log: str) -> tuple[Any, str]:
+    fs, root = opened(url)
     return fs, f"{root.rstrip('/')}/registered/{log}"

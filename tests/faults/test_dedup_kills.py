@@ -124,7 +124,7 @@ def produce(run: Runtime, app: App, killer: Killer) -> None:
 
 def read_by_now(run: Runtime) -> int:
     try:
-        with PageClient(run.settings.run_dir) as page:
+        with PageClient(run.settings.local_path) as page:
             (topic,) = page.status().topics
             return topic.records
     except FreshetError:

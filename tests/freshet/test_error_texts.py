@@ -37,8 +37,10 @@ from freshet.scaffold.plan import Chosen
 from freshet.schemas.errors import FreshetError
 from freshet.serving.web.app import ScorerApp
 from freshet.settings import Settings, settings
+from freshet.streams.object_probe import probe
 from freshet.streams.sqlite.log import SqliteLog
 from tests.error_texts import PAGE, documented, shown
+from tests.s3 import S3Server
 from tests.serving.registry.served import served
 from tests.serving.scoring.toy_answering import ToyAnswering
 
@@ -306,6 +308,12 @@ def by_a_registry(schema_id: int = 1, registry: str = "") -> None:
         prepared(app, registry=registry or url)
 
 
+def in_a_bucket_alone() -> None:
+    # Where the library of buckets is not installed, that is told first, and no text of this page.
+    pytest.importorskip("s3fs")
+    run_folder.take(Settings(run_dir="s3://bucket/run"))
+
+
 AT_THE_START: dict[str, Callable[[], object]] = {
     "A file that is not there": lambda: load("aap.py"),
     "A module of the app with the name of a library's": beside_a_shadow,
@@ -315,6 +323,8 @@ AT_THE_START: dict[str, Callable[[], object]] = {
     "Too little memory for rows": lambda: settings(rows_memory="1MB"),
     "One port for both": lambda: settings(port=9000, status_port=9000),
     "A run folder that is a file": lambda: run_folder.prepare(Path("app.py")),
+    "A run folder that no other process sees": lambda: settings(run_dir="memory://run"),
+    "A bucket and an embedded log": in_a_bucket_alone,
     "A torn key": torn_key,
     "A port that is no number": lambda: settings(port="http"),
     "A setting that is no duration": lambda: settings(snapshot_every="3 hours"),
@@ -405,6 +415,18 @@ OF_SAMPLES: dict[str, Callable[[], object]] = {
 }
 
 
+OF_BUCKETS = {"A bucket that was never made": False, "A bucket with the wrong key": True}
+
+
+@pytest.mark.parametrize("name", OF_BUCKETS)
+def test_a_bucket_that_cannot_be_used(name: str, folder: Path, s3: S3Server) -> None:
+    s3.hold_to_known_keys(OF_BUCKETS[name])
+    try:
+        assert told(lambda: probe("s3://bucket/run"), folder) == documented()[name]
+    finally:
+        s3.hold_to_known_keys(False)
+
+
 @pytest.mark.parametrize("name", OF_SAMPLES)
 def test_a_sample_that_is_none(name: str, folder: Path) -> None:
     assert told(OF_SAMPLES[name], folder) == documented()[name]
@@ -450,7 +472,14 @@ def test_a_request_in_error(name: str) -> None:
 def test_every_text_of_the_page_is_held() -> None:
     from tests.faults.test_refusals import REFUSALS
 
-    assert set(documented()) == {*IN_THE_APP, *AT_THE_START, *OF_SAMPLES, *REQUESTS, *REFUSALS}
+    assert set(documented()) == {
+        *IN_THE_APP,
+        *AT_THE_START,
+        *OF_BUCKETS,
+        *OF_SAMPLES,
+        *REQUESTS,
+        *REFUSALS,
+    }
 
 
 def test_every_text_names_the_thing_the_cause_and_the_next_step() -> None:

@@ -12,13 +12,17 @@ import fsspec
 import pytest
 
 from freshet.streams.object_files import NamedFile, ObjectFiles, digest_of
+from freshet.streams.objects import opened
 
 
-@pytest.fixture(params=["linked", "copied", "stored"])
+@pytest.fixture(params=["linked", "copied", "stored", "s3"])
 def files(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A place for files: on the same disk, on another one, or in a store of objects."""
     if request.param == "stored":
         return ObjectFiles(fsspec.filesystem("memory"), f"/{tmp_path.name}/files")
+    if request.param == "s3":
+        url = request.getfixturevalue("s3").make_bucket()
+        return ObjectFiles(*opened(f"{url}/files"))
     if request.param == "copied":
 
         def refuse(source: object, target: object) -> None:

@@ -127,7 +127,7 @@ def depot(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Depot]:
         wait_for(depot.versions)
         # From here on the version that is served stays, also while a client that asks for it
         # starts.
-        turn(given.run_dir, "release", False, "test")
+        turn(given.local_path, "release", False, "test")
         wait_for(lambda: stands_still(status_of(runtime.address("status")), depot.versions()))
         yield depot
 

@@ -41,8 +41,8 @@ def ctx(tmp_path: Path) -> Iterator[Context]:
 def test_an_address_that_a_full_disk_does_not_take_is_told_once_there_is_room(
     ctx: Context,
 ) -> None:
-    file = ctx.settings.run_dir / "serve.address"
-    stuffing = fill(ctx.settings.run_dir)
+    file = ctx.settings.local_path / "serve.address"
+    stuffing = fill(ctx.settings.local_path)
     announce(ctx, "serve", ADDRESS)
     until(ctx.vitals.outages.current, "the full disk is an outage")
     (outage,) = ctx.vitals.outages.current()
@@ -53,14 +53,14 @@ def test_an_address_that_a_full_disk_does_not_take_is_told_once_there_is_room(
     stuffing.unlink()
     until(lambda: not ctx.vitals.outages.current(), "the outage is over")
     assert file.read_text() == ADDRESS
-    assert list(ctx.settings.run_dir.iterdir()) == [file]
+    assert list(ctx.settings.local_path.iterdir()) == [file]
 
 
 def test_a_role_that_ends_before_there_is_room_ends_without_a_fault(ctx: Context) -> None:
     ctx.vitals.outages.ending.set()
-    stuffing = fill(ctx.settings.run_dir)
+    stuffing = fill(ctx.settings.local_path)
     before = threading.active_count()
     announce(ctx, "serve", ADDRESS)
     until(lambda: threading.active_count() <= before, "nobody waits for room any more")
     assert ctx.faults == []
-    assert list(ctx.settings.run_dir.iterdir()) == [stuffing]
+    assert list(ctx.settings.local_path.iterdir()) == [stuffing]
