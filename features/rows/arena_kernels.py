@@ -26,7 +26,7 @@ from freshet.features.rows.layout import (
     TAIL_STATE,
     TILED,
 )
-from freshet.features.rows.tile_kernels import tiles_words
+from freshet.features.rows.tile_kernels import quotient, tiles_words
 from freshet.features.sketches.tile_kernels import sketches_words
 from freshet.schemas.text.word_kernels import prefetch
 
@@ -101,7 +101,7 @@ def allocate(size: Any, words: Any, state: Any, dead: Any, free: Any) -> Any:
     if state[NEXT] + size > state[NEXT_END]:
         rest = state[NEXT_END] - state[NEXT]
         if rest > 0:
-            dead[state[NEXT] // state[SEGMENT]] += rest
+            dead[quotient(state[NEXT], state[SEGMENT])] += rest
             words[state[NEXT]] = NOBODY
         if state[FREE] > 0:
             state[FREE] -= 1
@@ -125,7 +125,7 @@ def allocate(size: Any, words: Any, state: Any, dead: Any, free: Any) -> Any:
 def release(block: Any, words: Any, state: Any, dead: Any) -> None:
     size = words[block + BLOCK_SIZE] & SIZE_MASK
     state[LIVE] -= size
-    dead[block // state[SEGMENT]] += size
+    dead[quotient(block, state[SEGMENT])] += size
     # So that compaction need not ask where the id lies by now.
     words[block + BLOCK_ID] |= DEAD
 

@@ -39,7 +39,7 @@ from freshet.features.rows.layout import (
     VERSION_OFFSET,
 )
 from freshet.features.rows.sketch_kernels import NOTHING_MERGED, gather_sketches, sketch_value
-from freshet.features.rows.tile_kernels import bounds_of, fits, gather
+from freshet.features.rows.tile_kernels import bounds_of, fits, gather, quotient
 from freshet.features.sketches.layout import MERGED_SKETCH, MISSING
 from freshet.features.sketches.window_kernels import bits_of_number
 
@@ -175,7 +175,7 @@ def finish(
                     )
                 else:
                     ring = shape[2] + features[f, 4]
-                    now = as_of[row] // rings[ring, 0]
+                    now = quotient(as_of[row], rings[ring, 0])
                     bounds = bounds_of(features[f, 4])
                     first = numbers[bounds]
                     after = numbers[bounds + 2]
@@ -213,7 +213,7 @@ def finish(
                         x /= params[f, 0]
                     elif kind == F_RATIO:
                         ring = shape[2] + features[f, 6]
-                        now = as_of[row] // rings[ring, 0]
+                        now = quotient(as_of[row], rings[ring, 0])
                         bounds = bounds_of(features[f, 6])
                         columns_below = rings[ring, 4] + rings[ring, 5]
                         place = numbers[bounds + 1] + features[f, 2]

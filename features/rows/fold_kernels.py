@@ -42,7 +42,7 @@ from freshet.features.rows.layout import (
 )
 from freshet.features.rows.removal_kernels import TOUCHED, opened, touch
 from freshet.features.rows.sketch_kernels import copy_sketches, gather_sketches
-from freshet.features.rows.tile_kernels import gather, gathered_words, write_tiles
+from freshet.features.rows.tile_kernels import gather, gathered_words, quotient, write_tiles
 from freshet.features.sketches.layout import MISSING, TILES, WIDTH
 from freshet.schemas.text.word_kernels import prefetch
 
@@ -231,10 +231,10 @@ def _prune(words: Any, row: Any, front: Any, event_words: Any, rings: Any, sketc
     oldest = newest
     for ring in range(rings.shape[0]):
         width = rings[ring, 0]
-        oldest = min(oldest, (newest // width - rings[ring, 1] + 1) * width)
+        oldest = min(oldest, (quotient(newest, width) - rings[ring, 1] + 1) * width)
     for sketch in range(sketches.shape[0]):
         width = sketches[sketch, WIDTH]
-        oldest = min(oldest, (newest // width - sketches[sketch, TILES] + 1) * width)
+        oldest = min(oldest, (quotient(newest, width) - sketches[sketch, TILES] + 1) * width)
     kept = 0
     to = row + front
     for event in range(words[row + TAIL_STATE]):

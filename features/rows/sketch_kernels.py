@@ -17,7 +17,13 @@ from freshet.features.rows.layout import (
     TAIL_STATE,
     TILED,
 )
-from freshet.features.rows.tile_kernels import ORDER, ORDER_TILES, sort_tail, tiles_words
+from freshet.features.rows.tile_kernels import (
+    ORDER,
+    ORDER_TILES,
+    quotient,
+    sort_tail,
+    tiles_words,
+)
 from freshet.features.sketches.layout import (
     MERGED_SKETCH,
     MISSING,
@@ -64,7 +70,7 @@ def gather_sketches(
     at = shape[5] - shape[4] + 1
     for sketch in range(shape[4], shape[5]):
         width = sketches[sketch, WIDTH]
-        oldest = words[row + NEWEST] // width - sketches[sketch, TILES] + 1
+        oldest = quotient(words[row + NEWEST], width) - sketches[sketch, TILES] + 1
         events = sort_tail(words, row, shape, width, oldest, numbers)
         section = at
         sections[sketch - shape[4]] = section
@@ -125,7 +131,7 @@ def sketch_value(
     """What a feature, whose line of `RowPlan.reads` is `read`, has of the sketches that were
     gathered, as of a time. `sketch` is the line of its own in the tables."""
     sketches, middles = tables
-    now = as_of // sketches[sketch, WIDTH]
+    now = quotient(as_of, sketches[sketch, WIDTH])
     merge_window(sections, sections[read[4]], sketches, sketch, read[3], now, merging)
     if read[0] == F_QUANTILE:
         return quantile(merging, share, sketches, sketch, middles)
@@ -167,7 +173,7 @@ def frequent_codes(
         of_row = (words, floats)
         gather_sketches(of_row, at, tiles_at, shape, rings, (sketches, edges), numbers, sections)
         merging[MERGED_SKETCH] = NOTHING_MERGED
-        now = as_of[row] // sketches[sketch, WIDTH]
+        now = quotient(as_of[row], sketches[sketch, WIDTH])
         merge_window(sections, sections[sketch], sketches, sketch, read[3], now, merging)
         code = most_frequent(merging)
         if code != MISSING:

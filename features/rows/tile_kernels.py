@@ -51,6 +51,26 @@ ORDER_TILES = TAIL
 BOUNDS = 2 * TAIL
 
 
+# Whole numbers below this have a float64 of their own.
+EXACT = 1 << 53
+
+
+@inlined
+def quotient(value: Any, width: Any) -> Any:
+    """`value // width` of a width above 0. A processor takes up to 90 cycles to divide 64 bits, and
+    some 13 to divide floats."""
+    if value <= -EXACT or value >= EXACT:
+        return value // width
+    whole = np.int64(np.float64(value) / np.float64(width))
+    # Rounded to the nearest, and cut towards 0: one beside it at most.
+    rest = value - whole * width
+    if rest < 0:
+        whole -= 1
+    elif rest >= width:
+        whole += 1
+    return whole
+
+
 @inlined
 def popcount(word: Any) -> Any:
     """Bits of a 64-bit word that are set. Source: Warren, Hacker's Delight (2002), figure 5-2."""
@@ -160,7 +180,7 @@ def sort_tail(words: Any, row: Any, shape: Any, width: Any, oldest: Any, numbers
             continue
         # Most events lie in the tile of the one before, and a division costs more than all else.
         if time < start or time >= start + width:
-            tile = time // width
+            tile = quotient(time, width)
             start = tile * width
         place = count
         while place > 0 and numbers[ORDER_TILES + place - 1] > tile:
@@ -206,7 +226,7 @@ def gather(
         bounds = bounds_of(ring - shape[2])
         numbers[bounds] = made
         numbers[bounds + 1] = value_at
-        oldest = words[row + NEWEST] // width - rings[ring, 1] + 1
+        oldest = quotient(words[row + NEWEST], width) - rings[ring, 1] + 1
         events = sort_tail(words, row, shape, width, oldest, numbers)
         stored = 0
         bitmap_at = section
@@ -219,7 +239,9 @@ def gather(
         at_half = 2 * (at_float + stored * float_columns)
         section = at_float + stored * float_columns + (stored * half_columns + 1) // 2
         # The tile of the lowest bit of the word of the bitmap that is looked at.
-        base = words[tiles_at] // width - rings[ring, 1] + 1 if tiled else 0
+        base = 0
+        if tiled:
+            base = quotient(words[tiles_at], width) - rings[ring, 1] + 1
         event = 0
         while stored > 0 or event < events:
             tile = numbers[ORDER_TILES + event] if event < events else END
@@ -304,7 +326,7 @@ def write_tiles(
         value = numbers[bounds + 1]
         float_columns = rings[ring, 4]
         half_columns = rings[ring, 5]
-        base = newest // rings[ring, 0] - rings[ring, 1] + 1
+        base = quotient(newest, rings[ring, 0]) - rings[ring, 1] + 1
         bitmap_at = section
         for word in range(bitmap_at, bitmap_at + rings[ring, 2]):
             words[word] = 0

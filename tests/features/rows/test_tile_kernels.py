@@ -16,6 +16,7 @@ from freshet.features.partition.rows import ViewRows
 from freshet.features.rows.finish import NOT_FOUND, finish
 from freshet.features.rows.layout import TAIL, TILED
 from freshet.features.rows.plan import RowPlan
+from freshet.features.rows.tile_kernels import quotient
 from freshet.schemas.text.columns import Texts
 from tests.features.rows.reference import ReferenceRow
 from tests.features.rows.streams import DAY, HOUR, Stream, moments, stream
@@ -243,3 +244,19 @@ def test_many_keys_that_grow_together_are_compacted_and_stay_what_they_are() -> 
         assert [bits(x) for x in done.values[key].tolist()] == [bits(x) for x in expected]
     again = put_back(rows)
     assert list(again.all_rows()[1]) == list(packed)
+
+
+_NEAR = st.integers(-2, 2)
+_WHOLE = st.one_of(
+    st.integers(-(2**63), 2**63 - 1),
+    st.integers(-(2**53) - 3, 2**53 + 3),
+    st.integers(-(10**13), 10**13),
+)
+
+
+@given(value=_WHOLE, width=st.one_of(st.integers(1, 2**53), st.integers(1, 10**10)), beside=_NEAR)
+def test_a_quotient_is_that_of_whole_numbers(value: int, width: int, beside: int) -> None:
+    # At the edges of a width, too, where a rounded quotient may be the next one.
+    edge = value // width * width + beside
+    for asked in (value, max(-(2**63), min(2**63 - 1, edge))):
+        assert quotient(asked, width) == asked // width
