@@ -3,7 +3,8 @@ these."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -72,6 +73,16 @@ class ViewRows:
 
     def __len__(self) -> int:
         return len(self._keys)
+
+    @property
+    def wants_full(self) -> bool:
+        """Never: all of it is in arrays, which deltas may follow."""
+        return False
+
+    @property
+    def files(self) -> Sequence[Path]:
+        """None."""
+        return ()
 
     @property
     def used_bytes(self) -> int:

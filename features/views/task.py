@@ -15,6 +15,7 @@ from freshet.features.cold.memory import RowMemory
 from freshet.features.cold.named import is_named
 from freshet.features.packed import Packed
 from freshet.features.partition.as_stored import is_erased, is_over
+from freshet.features.partition.contract import PartitionRows
 from freshet.features.partition.events import More
 from freshet.features.partition.rows import ViewRows
 from freshet.features.stores.contract import VERSION_BYTES, Store
@@ -70,7 +71,7 @@ class ViewTask:
         self._stored_as = stored_as
         self._store = store
         self._memory = memory or RowMemory()
-        self._rows: ViewRows | BoundedRows = ViewRows(view.plan)
+        self._rows: PartitionRows = ViewRows(view.plan)
         if self._memory.most_bytes:
             self._rows = BoundedRows(view.plan, self._memory)
         self._cursors = Cursors()
@@ -237,10 +238,10 @@ class ViewTask:
 
     @property
     def wants_full(self) -> bool:
-        return isinstance(self._rows, BoundedRows) and self._rows.wants_full
+        return self._rows.wants_full
 
     def files(self) -> Sequence[Path]:
-        return self._rows.files if isinstance(self._rows, BoundedRows) else ()
+        return self._rows.files
 
     def folder(self) -> Path:
         return self._bounded().folder()

@@ -256,8 +256,8 @@ def test_rows_on_disk_that_are_over_are_told_to_the_store_and_go(tmp_path: Path)
         rows.let_go()
         assert len(rows) < 7_000
     assert len(ended) > 25_000
-    assert rows._disk is not None
-    assert sum(len(keys) for keys, _ in rows._disk.parts(1_000)) < 7_000
+    assert rows._places.disk is not None
+    assert sum(len(keys) for keys, _ in rows._places.disk.parts(1_000)) < 7_000
 
 
 def test_a_key_that_was_erased_does_not_come_back_from_the_disk(tmp_path: Path) -> None:
