@@ -5,8 +5,8 @@
                `inputs` they take of an event, `of_topic` of which; `keeping` how long rows stay
 `packed`       rows of any length as columns; `compiled_kernels`: how kernels are compiled
 `views/`       a view and its role: one clean partition to rows of the store
-`cold/`        rows that memory has no room for, on disk
-`partition/`   the rows of a partition: what is folded, handed over and dumped
+`partition/`   the rows of a partition; `cold/`: those that memory has no room for, on disk
+`texts/`       the texts that rows have with them
 `rows/`        the layout of a row, folding events into it, and finishing it as of a moment
 `sketches/`    what a tile of a row keeps of which values came
 `stores/`      the contract of a store, and Cassandra and memory that keep it; `catalog` opens them
