@@ -1,5 +1,6 @@
 """`GET /v1/topics/{topic}/statistics?field=&source=&from=&to=`: what the values of a topic are
-like; and `GET /v1/models/{model}/skew`: how far a model's features are from what it learned from."""
+like; and `GET /v1/models/{model}/skew`: how far a model's features are from what it learned
+from."""
 
 from __future__ import annotations
 

@@ -138,6 +138,7 @@ IN_THE_APP: dict[str, tuple[str, str]] = {
     "A subject": ("on=handovers,", 'on=handovers, subject="city",'),
     "Segments": ("on=handovers,", 'on=handovers, segment_by=["city"],'),
     "A batch out of range": ("on=handovers,", "on=handovers, batch=0,"),
+    "A bound of skew of no feature": ("on=handovers,", 'on=handovers, skew_bounds={"price": 0.3},'),
     "A release that is none": ("on=handovers,", 'on=handovers, release="daily",'),
     "A request field of another topic": ('[handovers["city"],', '[deliveries["late"],'),
     "An expression among the features": ('[handovers["city"],', '[pl.col("at").dt.hour(),'),

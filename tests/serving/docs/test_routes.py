@@ -166,7 +166,7 @@ def test_whatever_can_be_described_is_served_by_the_scorer_or_the_operators_page
     served = methods_of(
         [
             *operator_api.routes(nothing, nothing, nothing),
-            *values.routes(nothing),
+            *values.routes(nothing, nothing),
             metrics_route(nothing),
             targets_route(nothing),
         ]

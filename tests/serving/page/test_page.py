@@ -442,7 +442,7 @@ def test_the_features_that_are_farthest_from_what_was_learned_are_shown(
         rows = page.ask(
             "[...document.querySelectorAll('[data-skew] tbody tr')].map((row) => row.innerText)"
         )
-        assert rows[0].split() == ["f11", "0.55", "0.00", "0.00", "1,000", "5,000"]
+        assert rows[0].split() == ["f11", "0.55", "–", "0.00", "0.00", "1,000", "5,000"]
         assert rows[-1] == "the 10 furthest of 12"
 
 
