@@ -29,8 +29,8 @@ from freshet.schemas.errors import (
 )
 from freshet.schemas.topics.topic import Freshness
 from freshet.schemas.wire.messages import Message
-from freshet.streams.garbage import leave_alone
 from freshet.streams.control.channels import Channels, send
+from freshet.streams.garbage import leave_alone
 from freshet.streams.log.contract import (
     Batch,
     Log,
