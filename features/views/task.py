@@ -70,7 +70,6 @@ class ViewTask:
         store: Store,
         end: int = 0,
         memory: RowMemory | None = None,
-        trusted_seconds: float = 0.0,
     ) -> None:
         self.name = f"view:{view.name}:{partition}"
         self._view = view
@@ -85,7 +84,7 @@ class ViewTask:
         self._ticks = Ticks(names if len(names) > 1 else ())
         self._clock = LogClock()
         self._generation: str | None = None  # of the store when all rows were in it
-        self._trusted_seconds = trusted_seconds
+        self.trusted_seconds = 0.0
         self._trusted_until = float("-inf")  # monotonic; it was never asked
         self._told = (blocks.NO_TICK, False)  # when it was: tick, and whether all rows were there
         self._mark = PartitionMark(store, stored_as, partition)
@@ -190,7 +189,7 @@ class ViewTask:
         if self._position >= self._end:
             self._mark.put(generation, self._position, self._ticks.finished)
         self._told = self._tells()
-        self._trusted_until = time.monotonic() + self._trusted_seconds
+        self._trusted_until = time.monotonic() + self.trusted_seconds
 
     def _put_unwritten(self) -> None:
         while self._unwritten:

@@ -114,7 +114,9 @@ def view(ctx: Context) -> None:
         _, end = ctx.log.bounds(topic).spans[partition]
         own = views[topic]
         stored_as = ctx.app.stored_as(own)
-        return ViewTask(own, stored_as, partition, store, end, memory, TRUSTED_SECONDS)
+        made = ViewTask(own, stored_as, partition, store, end, memory)
+        made.trusted_seconds = TRUSTED_SECONDS
+        return made
 
     ctx.operator(list(views), task).run(ctx.stop)
 

@@ -29,8 +29,8 @@ from freshet.schemas.errors import (
 )
 from freshet.schemas.topics.topic import Freshness
 from freshet.schemas.wire.messages import Message
-from freshet.streams import garbage
 from freshet.streams.control.channels import Channels, send
+from freshet.streams.garbage import leave_alone
 from freshet.streams.log.contract import (
     Batch,
     Log,
@@ -195,7 +195,7 @@ class Operator:
                 if self.step(self._rhythm.idle_seconds):
                     worked += 1
                     if worked in SETTLED:
-                        garbage.leave_alone()
+                        leave_alone()
             self.checkpoint()
         finally:
             self.close()

@@ -20,8 +20,8 @@ import numpy as np
 from freshet.app import App
 from freshet.features.stores.memory_store import MemoryStore
 from freshet.processes.supervisor import SINGLE_THREADED
-from freshet.streams import garbage
 from freshet.streams.catalog import open_log
+from freshet.streams.garbage import leave_alone
 from freshet.streams.log.contract import Batch
 from freshet.streams.operators.checkpoints import Checkpoints
 from freshet.streams.operators.loop import Job, Operator, Place, Rhythm
@@ -154,12 +154,16 @@ def view(pipe: Connection, given: Given) -> None:
     watch.watch(store, "write", "write to Redis")
     watch.watch(store, "generation", "ask Redis for its generation")
     stored_as = f"{app.stored_as(only)}:{given.number}"
+
+    def made(_: str, partition: int) -> task.ViewTask:
+        found = task.ViewTask(only, stored_as, partition, store)
+        found.trusted_seconds = TRUSTED_SECONDS
+        return found
+
     job = Job(
         "view",
         [app.clean_log_of(only)],
-        lambda _, partition: task.ViewTask(
-            only, stored_as, partition, store, trusted_seconds=TRUSTED_SECONDS
-        ),
+        made,
         group=f"{app.name}.view.{given.number}",
     )
     operate(pipe, app, job, given, watch)
@@ -172,7 +176,7 @@ def operate(pipe: Connection, app: App, job: Job, given: Given, watch: Steps) ->
     watch.watch(Checkpoints, "_prune", "base")  # which follows the writing of each
     watch.watch(Operator, "_report", "report")
     # As a role does once it has worked.
-    garbage.leave_alone()
+    leave_alone()
     pipe.send("ready")
     pipe.recv()
     cpu = time.process_time()

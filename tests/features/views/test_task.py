@@ -307,7 +307,8 @@ def test_a_store_that_is_trusted_is_asked_with_the_next_tick() -> None:
             return super().generation()
 
     store = Asked()
-    task = ViewTask(VIEW, "v", 0, store, trusted_seconds=3_600.0)
+    task = ViewTask(VIEW, "v", 0, store)
+    task.trusted_seconds = 3_600.0
     take(task, [three_gates(), block([], 1, 0, 500), block([], 1, 1, 400)])
     asked = store.times
     store.lose()
