@@ -134,7 +134,7 @@ class App:
                     true_or_false=True,
                 )
             self._check_derived(topic)
-        retention.check(self)
+        retention.check(self.topics, self.views, self.models)
 
     def topic(self, name: str) -> Topic:
         """The topic of that name; raises `StopIteration` for an unknown one."""

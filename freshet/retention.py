@@ -1,22 +1,16 @@
-"""For how long records stay in the app's live logs, where an archive holds them beside.
-
-A topic says so by `keep=`. What is made of it stays as long: of what several topics made, as long
-as the longest, and for ever where one of them is kept whole. The logs of messages are always
-whole: whoever starts reads all settings and decisions.
-"""
+"""For how long a topic's records must stay in its live log: `keep=` is no shorter than what is made
+of them within a time."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Sequence
 
 from freshet.features.keeping import longest_ms
+from freshet.features.views.view import View
+from freshet.learners.model import Model
 from freshet.schemas.durations import milliseconds, text_of
 from freshet.schemas.errors import DefinitionError
 from freshet.schemas.topics.topic import Topic
-
-if TYPE_CHECKING:
-    from freshet.app import App
 
 # An id is remembered for one to two times as long as `dedup`; see `streams/admission`.
 DEDUP_SPANS = 2
@@ -24,40 +18,16 @@ DEDUP_SPANS = 2
 LABEL_WAITS = 2
 
 
-def kept_ms(app: App) -> Mapping[str, int]:
-    """By log, how long (ms) its records stay; those of other logs stay for ever."""
-    topics: dict[str, Sequence[Topic]] = {app.log_of(topic.name): [topic] for topic in app.topics}
-    topics |= {app.by_id_log_of(topic): [topic] for topic in app.topics if topic.by_id}
-    topics |= {app.clean_log_of(view): view.topics for view in app.views}
-    for model in app.models:
-        both = [model.on, model.label.topic]
-        topics |= {app.outcomes_log_of(model): both, app.examples_log_of(model): both}
-    topics |= {app.dead_log: app.topics, app.statistics_log: app.topics}
-    found = {}
-    for log, of in topics.items():
-        longest = _longest(of)
-        if longest is not None:
-            found[log] = longest
-    return found
-
-
-def _longest(topics: Iterable[Topic]) -> int | None:
-    keeps = [topic.keep_ms for topic in topics]
-    if None in keeps:
-        return None
-    return max(keep for keep in keeps if keep is not None)
-
-
-def check(app: App) -> None:
+def check(topics: Sequence[Topic], views: Sequence[View], models: Sequence[Model]) -> None:
     """See that what is made of each topic's records within a time is kept for that time.
 
     Raises:
         DefinitionError: a `keep` is shorter than something that still needs the records.
     """
-    for topic in app.topics:
+    for topic in topics:
         if topic.keep_ms is None:
             continue
-        for what, least_ms in _needs(app, topic):
+        for what, least_ms in _needs(topic, views, models):
             if topic.keep_ms < least_ms:
                 raise DefinitionError(
                     f"topic {topic.name}",
@@ -66,14 +36,16 @@ def check(app: App) -> None:
                 )
 
 
-def _needs(app: App, topic: Topic) -> Iterable[tuple[str, int]]:
+def _needs(
+    topic: Topic, views: Sequence[View], models: Sequence[Model]
+) -> Iterable[tuple[str, int]]:
     """What reaches back in a topic's records, and how far (ms)."""
     yield "its lateness", topic.freshness.ms("lateness")
     yield "two times its dedup", DEDUP_SPANS * milliseconds(topic.dedup)
-    for view in app.views:
+    for view in views:
         if view.is_over(topic.name):
             yield f"the longest window of view {view.name}", longest_ms(view.features)
-    for model in app.models:
+    for model in models:
         if topic.name in (model.on.name, model.label.topic.name):
             wait_ms = model.label.topic.freshness.ms("label_wait")
             yield f"two times label_wait of model {model.name}", LABEL_WAITS * wait_ms

@@ -8,14 +8,13 @@ from functools import partial
 
 import structlog
 
-from freshet import retention
 from freshet.features.cold.memory import RowMemory
 from freshet.features.views.task import ViewTask
 from freshet.learners.snapshots.signing import Signer
 from freshet.roles import plans
 from freshet.roles.context import Context, earlier_schemas, pace_of
 from freshet.roles.names import archives, topics_of, trained_by
-from freshet.runs.archived import AppClock, shortened, stored_archive
+from freshet.runs.archived import AppClock, kept_ms, shortened, stored_archive
 from freshet.schemas.errors import ComponentError, DefinitionError
 from freshet.schemas.topics.readers import ARCHIVE
 from freshet.schemas.topics.topic import Topic
@@ -165,7 +164,7 @@ def archive(ctx: Context) -> None:
             start = Start(partition, first, bounds.identity)
             return ArchiveTask(kept[log], start, folder, rhythm)
 
-        if ctx.name == ARCHIVE and retention.kept_ms(ctx.app):
+        if ctx.name == ARCHIVE and kept_ms(ctx.app):
             ctx.thread(_shorten, ctx)
         ctx.operator(list(kept), task, starts=starts).run(ctx.stop)
 

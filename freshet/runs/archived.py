@@ -1,13 +1,18 @@
-"""What of an app's logs lies in its archive: reading it below the live logs, and what is asked before
-those are shortened."""
+"""What of an app's logs lies in its archive: reading it below the live logs, for how long records stay
+in those, and what is asked before they are shortened.
+
+A topic says how long by `keep=`. What is made of it stays as long: of what several topics made, as
+long as the longest, and for ever where one of them is kept whole. The logs of messages are always
+whole: whoever starts reads all settings and decisions.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 
-from freshet import retention
 from freshet.app import App
+from freshet.schemas.topics.topic import Topic
 from freshet.schemas.wire.blocks import NO_TICK
 from freshet.settings import Settings
 from freshet.streams.archive.layout import (
@@ -27,6 +32,30 @@ from freshet.streams.log.contract import Log, TopicPartition
 from freshet.streams.operators.ticks import Pace
 
 
+def kept_ms(app: App) -> Mapping[str, int]:
+    """By log, how long (ms) its records stay; those of other logs stay for ever."""
+    topics: dict[str, Sequence[Topic]] = {app.log_of(topic.name): [topic] for topic in app.topics}
+    topics |= {app.by_id_log_of(topic): [topic] for topic in app.topics if topic.by_id}
+    topics |= {app.clean_log_of(view): view.topics for view in app.views}
+    for model in app.models:
+        both = [model.on, model.label.topic]
+        topics |= {app.outcomes_log_of(model): both, app.examples_log_of(model): both}
+    topics |= {app.dead_log: app.topics, app.statistics_log: app.topics}
+    found = {}
+    for log, of in topics.items():
+        longest = _longest(of)
+        if longest is not None:
+            found[log] = longest
+    return found
+
+
+def _longest(topics: Iterable[Topic]) -> int | None:
+    keeps = [topic.keep_ms for topic in topics]
+    if None in keeps:
+        return None
+    return max(keep for keep in keeps if keep is not None)
+
+
 def kinds(app: App) -> dict[str, str]:
     """The kind of each log that is archived, by its name."""
     found = {app.log_of(topic.name): SOURCE for topic in app.topics}
@@ -41,7 +70,7 @@ def shortened_copies(app: App) -> list[str]:
     nothing is before it was copied."""
     made = [app.clean_log_of(view) for view in app.views]
     made += [app.by_id_log_of(topic) for topic in app.topics if topic.by_id]
-    kept = retention.kept_ms(app)
+    kept = kept_ms(app)
     return [log for log in made if log in kept]
 
 
@@ -78,7 +107,7 @@ def shortened(
         if not getattr(x, "servable", True)
     }
     rules = []
-    for name, keep_ms in retention.kept_ms(app).items():
+    for name, keep_ms in kept_ms(app).items():
         tasks = {
             task.rpartition(":")[0]
             for task, (read, _) in inputs.items()

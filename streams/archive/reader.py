@@ -6,7 +6,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -17,7 +17,9 @@ from freshet.schemas.text.columns import Texts
 from freshet.streams.log.contract import (
     WHOLE,
     Batch,
+    Bounds,
     Headers,
+    Log,
     OnAssign,
     OnGone,
     Reader,
@@ -25,11 +27,20 @@ from freshet.streams.log.contract import (
 )
 from freshet.streams.log.errors import OutOfRange, outside
 
-if TYPE_CHECKING:
-    from freshet.streams.archive.log import ArchivedLog
-
 # How long the live log is waited for at most before what was assigned meanwhile is looked at.
 SLICE_SECONDS = 0.5
+
+
+class Whole(Protocol):
+    """What is read: a log over its archive; see `ArchivedLog`."""
+
+    live: Log
+
+    def bounds(self, topic: str) -> Bounds: ...
+
+    def read(
+        self, part: TopicPartition, identity: str, offset: int
+    ) -> tuple[Batch, int] | None: ...
 
 
 class Wanted(NamedTuple):
@@ -88,7 +99,7 @@ class ArchivedReader:
 
     def __init__(
         self,
-        log: ArchivedLog,
+        log: Whole,
         topics: Sequence[str],
         group: str | None,
         callbacks: tuple[OnAssign | None, OnGone | None, OnGone | None],

@@ -10,10 +10,9 @@ from typing import Any
 import pytest
 
 import freshet as fr
-from freshet import retention
 from freshet.app import App
 from freshet.roles import plans
-from freshet.runs.archived import shortened
+from freshet.runs.archived import kept_ms, shortened
 from freshet.schemas.durations import DAY_MS
 from freshet.schemas.errors import DefinitionError
 from freshet.streams.archive.trimming import Rule
@@ -34,7 +33,7 @@ def kept(**keeps: str | None) -> App:
 
 
 def test_without_keep_everything_stays() -> None:
-    assert retention.kept_ms(kept()) == {}
+    assert kept_ms(kept()) == {}
     assert rules_of(kept(), Own()) == []
 
 
@@ -42,7 +41,7 @@ def test_what_several_topics_made_stays_as_long_as_the_longest() -> None:
     app = kept(orders="7d", payments="2d")
     (view,) = app.views
     (model,) = app.models
-    assert retention.kept_ms(app) == {
+    assert kept_ms(app) == {
         "toy.orders": 7 * DAY_MS,
         "toy.payments": 2 * DAY_MS,
         app.clean_log_of(view): 2 * DAY_MS,
@@ -52,7 +51,7 @@ def test_what_several_topics_made_stays_as_long_as_the_longest() -> None:
         app.statistics_log: 7 * DAY_MS,
     }
     # One that is kept whole keeps all that it had a part in.
-    half = retention.kept_ms(kept(payments="2d"))
+    half = kept_ms(kept(payments="2d"))
     assert list(half) == ["toy.payments", app.clean_log_of(view)]
 
 
