@@ -1,10 +1,8 @@
-"""What of an app's logs lies in its archive: reading it below the live logs, for how long records stay
-in those, and what is asked before they are shortened.
-
-A topic says how long by `keep=`. What is made of it stays as long: of what several topics made, as
-long as the longest, and for ever where one of them is kept whole. The logs of messages are always
-whole: whoever starts reads all settings and decisions.
-"""
+"""What of an app's logs lies in its archive: reading it below the live logs, for how long records
+stay in those, and what is asked before they are shortened. A topic says how long by `keep=`.
+What is made of it stays as long: of what several topics made, as long as the longest, and for
+ever where one of them is kept whole. The logs of messages are always whole: whoever starts reads
+all settings and decisions."""
 
 from __future__ import annotations
 

@@ -6,14 +6,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import cast
 
-import fsspec
-
 from freshet.schemas.errors import LogError
 from freshet.streams.archive.archived import batch_of
 from freshet.streams.archive.layout import ArchivedFile, Place, digest_of, task_of
 from freshet.streams.archive.log import Piece, PieceGone
 from freshet.streams.archive.manifest import named_files
 from freshet.streams.log.contract import Batch, TopicPartition
+from freshet.streams.objects import opened
 from freshet.streams.operators.checkpoints import positions
 
 
@@ -22,7 +21,7 @@ class StoredArchive:
     files count is what the checkpoints of its operator say, under `checkpoints_url`."""
 
     def __init__(self, url: str, checkpoints_url: str, app: str, kinds: Mapping[str, str]) -> None:
-        self._fs, root = fsspec.core.url_to_fs(url)
+        self._fs, root = opened(url)
         self._root = root.rstrip("/")
         self._checkpoints_url = checkpoints_url
         self._app = app
