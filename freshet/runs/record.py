@@ -28,8 +28,9 @@ FORMAT = 2
 
 class RunRecord(msgspec.Struct, frozen=True):
     """The app's name and file (absolute), the addresses of its log, store and archive (empty: in
-    the run's folder). Addresses may hold passwords: the file is for its owner's eyes. `format` says how the run lays out what it
-    stores; `shared` is the URL of what it shares with other machines, if it does."""
+    the run's folder). Addresses may hold passwords: the file is for its owner's eyes. `format` says
+    how the run lays out what it stores; `shared` is the URL of what it shares with other machines,
+    if it does."""
 
     app: str
     app_file: str
