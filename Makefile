@@ -9,6 +9,10 @@ ARGS ?=
 TESTS ?=
 WORKERS ?= auto
 
+# Bytecode is kept, whatever the environment says: a run starts a dozen processes and the tests hundreds, and each would
+# compile all modules anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test fuzz soak bench docs lint setup setup-dev lock clean
 .NOTPARALLEL:
 
