@@ -211,6 +211,9 @@ class ArchiveTask:
         """Whether what is held is to become a file, or what was written to be named."""
         if self._since is None:
             return bool(self._replaced)
+        # The first is small, so that whoever starts sees within seconds what is kept, and where.
+        if not self._named:
+            return True
         age = self._rhythm.now() - self._since
         is_old = age >= self._rhythm.age_seconds or self._uncovered >= UNCOVERED_BYTES
         return is_old or self._rhythm.ends()

@@ -18,7 +18,7 @@ from freshet.features.cold.memory import RowMemory
 from freshet.features.stores.memory_store import MemoryStore
 from freshet.features.views.task import ViewTask
 from freshet.streams.operators.assignment import Assignment, Since
-from freshet.streams.operators.checkpoints import Checkpoints
+from freshet.streams.operators.checkpoints import MOST_DELTAS, Checkpoints
 from tests.features.views.test_task import (
     LOGS,
     VIEW,
@@ -117,7 +117,7 @@ def test_a_base_is_files_that_later_ones_share(tmp_path: Path) -> None:
     assert any(path.suffix == ".base" for path in tmp_path.rglob("*"))
     more = blocks_of((0, 420))
     go_on(assigned, more, len(more))
-    assigned.checkpoints._deltas = -1  # the next one is a base
+    assigned.checkpoints._deltas = MOST_DELTAS  # the next one is a base
     assigned.save()
     after = {path.name for path in tmp_path.rglob("checkpoints/**/files/*")}
     assert before & after

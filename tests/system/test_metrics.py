@@ -139,15 +139,20 @@ def places(page: str, names: list[str]) -> dict[str, str] | None:
 
 def complete(addresses: Mapping[str, str], since: float) -> Exported | None:
     """Once the loops of all processes have told their figures anew, and those of requests near a
-    swap and of skew are among them."""
+    swap, of skew and of the archive's first file are among them."""
     found = {name: metrics_of(address) for name, address in addresses.items()}
     told = samples(found, "freshet_process_told_timestamp_seconds")
     near = samples(found, "freshet_scorer_request_duration_near_swaps_seconds_count")
     # Beside what processes say of themselves, what `control` finds out of the examples log: each as
     # soon as enough of it has been read.
-    of_examples = all(samples(found, name) for name in ("freshet_model_auc", "freshet_model_skew"))
+    late = (
+        "freshet_model_auc",
+        "freshet_model_skew",
+        "freshet_archive_newest_append_timestamp_seconds",
+    )
     new = len(told) == len(addresses) and min(told) > since
-    return found if new and of_examples and sum(near) > 0 else None
+    all_told = all(samples(found, name) for name in late)
+    return found if new and all_told and sum(near) > 0 else None
 
 
 def without_store(addresses: Mapping[str, str]) -> Exported | None:

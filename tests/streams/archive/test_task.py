@@ -302,25 +302,28 @@ def test_a_file_ends_with_its_day_and_once_only(tmp_path: Path) -> None:
     assert [(file.day - first, file.rows) for file in kept.files] == [(0, 1), (1, 3), (2, 2)]
 
 
-def test_nothing_is_named_before_it_is_due(tmp_path: Path) -> None:
+def test_nothing_but_the_first_file_is_named_before_it_is_due(tmp_path: Path) -> None:
     now = [0.0]
     ends = [False]
     rhythm = Rhythm(ends=lambda: ends[0], now=lambda: now[0])
     kept = Kept(source(), str(tmp_path), rhythm)
     kept.task.apply(as_batch([(None, GOOD, [], 1, 0)]))
-    now[0] = 59.0
-    kept.save()
-    assert kept.files == []
-    assert kept.task.facts()["archive"]["waiting_seconds"] == 59.0
-    now[0] = 60.0
     kept.save()
     assert len(kept.files) == 1
     kept.task.apply(as_batch([(None, GOOD, [], 1, 0)], first=6))
+    now[0] = 59.0
     kept.save()
     assert len(kept.files) == 1
-    ends[0] = True
+    assert kept.task.facts()["archive"]["waiting_seconds"] == 59.0
+    now[0] = 60.0
     kept.save()
     assert len(kept.files) == 2
+    kept.task.apply(as_batch([(None, GOOD, [], 1, 0)], first=12))
+    kept.save()
+    assert len(kept.files) == 2
+    ends[0] = True
+    kept.save()
+    assert len(kept.files) == 3
 
 
 def test_small_files_become_large_ones_and_go_once_a_checkpoint_says_so(tmp_path: Path) -> None:
