@@ -480,6 +480,7 @@ def test_every_text_of_the_page_is_held() -> None:
         *OF_SAMPLES,
         *REQUESTS,
         *REFUSALS,
+        "A row that the store refuses",  # tests/serving/web/test_features.py
     }
 
 

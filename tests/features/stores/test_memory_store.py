@@ -26,6 +26,9 @@ class _Rig:
     def spoil(self, view: str) -> None:
         return None
 
+    def hide(self, view: str) -> None:
+        return None
+
 
 @pytest.fixture
 def rig() -> _Rig:

@@ -170,7 +170,7 @@ def test_what_a_topic_of_others_is_read_by_is_named() -> None:
         "tombstones    each erases the row of its record's key, read as UTF-8 text",
         "start         2026-01-31T00:00:00+00:00: what was appended before is not read",
         "visits.v1              1 partition at least, made by others on kafka://other:9092",
-        "intake.visits  topics to clean logs, labels and dead letters",
+        "intake.visits   topics to clean logs, labels and dead letters",
     ):
         assert told in text
     latest = said(App("shop", topics=[replace(visits, start="latest")]), 200)

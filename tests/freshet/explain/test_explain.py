@@ -172,7 +172,7 @@ def test_a_snapshot_that_is_not_kept_is_told_by_what_its_trainer_said(
 ) -> None:
     told = explain(run, "12.north").snapshot
     assert told is not None
-    gone = replace(run, settings=run.settings.model_copy(update={"run_dir": tmp_path}))
+    gone = replace(run, settings=run.settings.model_copy(update={"run_dir": str(tmp_path)}))
     assert explain(gone, "12.north").snapshot == replace(
         told, kept=False, digest=None, size=None, signatures={}
     )
@@ -183,7 +183,7 @@ def test_what_an_altered_manifest_says_is_not_believed(
 ) -> None:
     for name in ("snapshots", "keys"):
         shutil.copytree(folder / name, tmp_path / name)
-    altered = replace(run, settings=run.settings.model_copy(update={"run_dir": tmp_path}))
+    altered = replace(run, settings=run.settings.model_copy(update={"run_dir": str(tmp_path)}))
     told = explain(run, "12.north").snapshot
     assert told is not None
     path = tmp_path / "snapshots" / "unpaid" / told.lineage / f"{told.number:06}.json"

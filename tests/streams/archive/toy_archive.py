@@ -61,8 +61,11 @@ class ToyArchive:
         read: list[Batch] = []
         if first < until:
             reader.seek(topic, partition, first)
-        while first < until and reader.position(topic, partition) < until:
+        reached = first
+        while reached < until:
+            # Nothing is assigned before the first poll.
             read += reader.poll(10_000, 1.0)
+            reached = reader.position(topic, partition)
         reader.close()
         if read:
             read[-1] = read[-1].rows(0, int(np.searchsorted(read[-1].offsets, until)))
