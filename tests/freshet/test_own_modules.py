@@ -191,7 +191,7 @@ def test_an_app_of_many_files_runs(tmp_path: Path) -> None:
     file = folder_app.write(tmp_path / "shop")
     run_dir = tmp_path / "run"
     with running([*SCRIPT, "run", str(file)], trapped(tmp_path / "cwd"), run_dir) as check:
-        until(lambda: len(roles(run_dir)) == 7, check)
+        until(lambda: len(roles(run_dir)) == 8, check)
         assert set(roles(run_dir).values()) == {0}
 
 
