@@ -22,7 +22,7 @@ from freshet.learners.training.task import (
     TrainPlan,
     TrainTask,
 )
-from freshet.runs.archived import shortened_copies
+from freshet.runs.archived import kinds
 from freshet.schemas.durations import milliseconds
 from freshet.schemas.errors import DefinitionError, LogError
 from freshet.schemas.events.decode import EventCodec
@@ -235,12 +235,10 @@ def archive_plans(
     }
     if not with_own:
         return found
-    own = {app.outcomes_log_of(model): layout.OUTCOMES for model in app.models}
-    own |= {app.examples_log_of(model): layout.EXAMPLES for model in app.models}
-    own |= {app.dead_log: layout.DEAD, app.statistics_log: layout.STATISTICS}
-    own |= dict.fromkeys(shortened_copies(app), layout.CLEAN)
-    found |= {log: ArchivePlan(app.name, kind, log, blocks=True) for log, kind in own.items()}
-    found[app.control_log] = ArchivePlan(app.name, layout.CONTROL, app.control_log)
+    for log, kind in kinds(app).items():
+        if kind != layout.SOURCE:
+            # Messages are JSON; every other log of the app's own has blocks of rows.
+            found[log] = ArchivePlan(app.name, kind, log, blocks=kind != layout.CONTROL)
     return found
 
 
