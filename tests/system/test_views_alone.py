@@ -21,7 +21,7 @@ from freshet.serving.status.status import RoleFigures, Status, decode
 from tests.system.operated_run import command, until
 
 pytestmark = pytest.mark.timeout(300)
-NAMES = {"intake", "view", "serve", "control"}
+NAMES = {"intake", "view", "archive", "serve", "control"}
 
 
 def app_file(directory: Path) -> Path:

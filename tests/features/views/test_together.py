@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import freshet as fr
-from freshet.features.cold import bounded_rows
+from freshet.features.cold import places
 from freshet.features.cold.memory import RowMemory
 from freshet.features.reading.symbols import Symbols
 from freshet.features.rows.finish import PRESENT, finish
@@ -344,7 +344,7 @@ def test_rows_are_those_of_a_loop_over_the_events(
 ) -> None:
     run = Run(VIEWS[whole], tmp_path_factory.mktemp("run"), memories)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(bounded_rows, "DELTA_PARTS", delta_parts)
+        patch.setattr(places, "DELTA_PARTS", delta_parts)
         take(run, steps)
 
 
