@@ -1,5 +1,5 @@
-"""Commands that read what a run has written, while it goes on and after it has ended: explain a
-prediction, dead letters."""
+"""Commands that read what runs have written, while they go on and after they have ended: explain a
+prediction, dead letters, what differs between two runs."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ TopicName = Annotated[str | None, typer.Option("--topic", help="only letters of 
 Reason = Annotated[
     str | None, typer.Option("--reason", help="only letters of this reason, such as out_of_range")
 ]
+DIFFER = 1  # as of diff(1)
 dlq = typer.Typer(
     help="Dead letters: records that could not be taken, by reason, with their origin.",
     no_args_is_help=True,
@@ -47,6 +48,33 @@ def explain(
         say(printable_json(msgspec.json.format(msgspec.json.encode(found)).decode()))
     else:
         show_explanation(found, terminal())
+
+
+def diff(
+    run_a: Annotated[str, typer.Argument(help="folder of a run, or its URL")],
+    run_b: Annotated[str, typer.Argument(help="that of the one to compare it with")],
+    json: Annotated[bool, typer.Option("--json", help="as JSON")] = False,
+) -> None:
+    """What differs between two runs: definitions, settings, fates of events, rows, quality. Ends
+    with 0 where nothing does, with 1 where something does."""
+    import msgspec
+
+    from freshet.compared.compare import compare
+    from freshet.compared.side import side_of
+    from freshet.compared.text import show_comparison
+    from freshet.runs.opened import opened
+
+    with opened(run_a) as first:
+        a = side_of(first)
+    with opened(run_b) as second:
+        b = side_of(second)
+    found = compare(a, b, (run_a, run_b))
+    if json:
+        say(printable_json(msgspec.json.format(msgspec.json.encode(found)).decode()))
+    else:
+        show_comparison(found, terminal())
+    if found.differences:
+        raise typer.Exit(DIFFER)
 
 
 @dlq.command("list")
@@ -82,3 +110,4 @@ def show(
 def register(cli: typer.Typer) -> None:
     cli.add_typer(dlq, name="dlq")
     cli.command()(explain)
+    cli.command()(diff)
