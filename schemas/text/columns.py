@@ -116,6 +116,7 @@ class Texts:
 
 def arrow_validity(valid: Bools) -> pa.Buffer | None:
     """Which rows are there, as Arrow has it; None, which it takes for all, is faster to read."""
-    if valid.all():
+    # A quarter of the time of `all`, which is called for every column of a batch.
+    if np.count_nonzero(valid) == valid.size:
         return None
     return pa.py_buffer(np.packbits(valid, bitorder="little"))
