@@ -19,15 +19,18 @@ UNKNOWN_BYTES = 4 << 10
 
 def check_rows(view: str, keys: Sequence[bytes], rows: Packed) -> None:
     """Raises `ValueError` for what is not one row a key, each longer than its version."""
-    shown = f"{len(keys)} keys and {len(rows)} rows {rows.data.dtype}{list(rows.data.shape)}"
     if rows.data.dtype != np.uint8 or rows.data.ndim != 1 or len(rows) != len(keys):
-        raise ValueError(f"{shown} of {view}")
+        raise ValueError(f"{_shown(keys, rows)} of {view}")
     if not len(rows):
         return
     shortest = int(rows.lengths.min())
     # What is not among the rows would be written with nobody's key, or not at all.
     if shortest <= VERSION_BYTES or int(rows.ends[-1]) != rows.data.size:
-        raise ValueError(f"{shown} of {view}, the shortest of {shortest} bytes")
+        raise ValueError(f"{_shown(keys, rows)} of {view}, the shortest of {shortest} bytes")
+
+
+def _shown(keys: Sequence[bytes], rows: Packed) -> str:
+    return f"{len(keys)} keys and {len(rows)} rows {rows.data.dtype}{list(rows.data.shape)}"
 
 
 def check_version(version: bytes) -> None:
