@@ -1,5 +1,5 @@
-"""Rows that their store refuses to give, each for its key alone: the answer to whoever asks for
-one."""
+"""Rows that their store refuses to give, or refused to take, each for its key alone: the answer to
+whoever asks for one."""
 
 from __future__ import annotations
 
@@ -22,5 +22,5 @@ def check_given(view: str, keys: Sequence[bytes], rows: Rows) -> None:
     raise RequestError(
         f"key {key!r} of view {view}",
         f"has no row that could be read: the store {rows.refused[at]}",
-        "Rename what else has that name in the store; until then, ask for other keys.",
+        "Mend what it names, as something else of that name there; until then, ask for other keys.",
     )

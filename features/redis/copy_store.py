@@ -31,7 +31,13 @@ from freshet.features.stores.contract import (
     RowsRefused,
     Store,
 )
-from freshet.features.stores.stored import ReadBytes, by_view, check_rows, check_version
+from freshet.features.stores.stored import (
+    ReadBytes,
+    by_view,
+    check_rows,
+    check_version,
+    rows_of,
+)
 from freshet.schemas.errors import StoreError
 
 # One byte less than a version, so that no writer takes it for a row.
@@ -232,7 +238,9 @@ class CopyStore:
                 generation = rows.generation
             missed = [i for i, value in enumerate(values) if value is None]
             refused = {missed[i]: why for i, why in rows.refused.items()}
-            out.append(self._noted(asked, Rows(Packed.of(complete), generation, refused)))
+            made = rows_of(complete, generation)
+            made = replace(made, refused={**made.refused, **refused})
+            out.append(self._noted(asked, made))
         return out
 
     def _lease(
@@ -271,8 +279,7 @@ class CopyStore:
         asked: RowKeys,
         values: Sequence[bytes | None],
     ) -> Rows:
-        rows = Packed.of([value or b"" for value in values])
-        return self._noted(asked, Rows(rows, self._generation))
+        return self._noted(asked, rows_of(values, self._generation))
 
     def _noted(
         self,

@@ -213,7 +213,9 @@ class CassandraStore:
         for rows, (_, of_view) in zip(self._read(others), by_view(wanted, range(len(each)))):
             own = iter(rows.packed)
             values = [b"" if at in refused else next(own) for at in of_view]
-            out.append(Rows(Packed.of(values), rows.generation))
+            given = [i for i, at in enumerate(of_view) if at not in refused]
+            marked = {given[i]: why for i, why in rows.refused.items()}
+            out.append(Rows(Packed.of(values), rows.generation, marked))
         return with_refused(out, refused)
 
     def _read(self, wanted: Sequence[RowKeys]) -> list[Rows]:

@@ -33,8 +33,10 @@ class Rows:
     it was read. It costs no round trip where all rows are there.
 
     `refused` says, by their places, of which keys the server gives no row (something else has the
-    key's name, it is too long) and in which words it says so: what is there is not known, and it is
-    no outage. Such a row is of no bytes, too: the typical mistake is to take it for an absent one.
+    key's name, it is too long) and in which words it says so, and of which it took none when it was
+    written last, as what stands in its place says (`features/stores/refusals.py`): what the row is
+    is not known, and it is no outage. Such a row is of no bytes, too: the typical mistake is to
+    take it for an absent one.
     """
 
     packed: Packed

@@ -10,6 +10,7 @@ import numpy as np
 
 from freshet.features.packed import Packed
 from freshet.features.stores.contract import NONE_REFUSED, VERSION_BYTES, RowKeys, Rows
+from freshet.features.stores.refusals import is_refusal, why_of
 
 T = TypeVar("T")
 # Of a row of which nothing is known yet: as long as busy ones are.
@@ -18,15 +19,18 @@ UNKNOWN_BYTES = 4 << 10
 
 def check_rows(view: str, keys: Sequence[bytes], rows: Packed) -> None:
     """Raises `ValueError` for what is not one row a key, each longer than its version."""
-    shown = f"{len(keys)} keys and {len(rows)} rows {rows.data.dtype}{list(rows.data.shape)}"
     if rows.data.dtype != np.uint8 or rows.data.ndim != 1 or len(rows) != len(keys):
-        raise ValueError(f"{shown} of {view}")
+        raise ValueError(f"{_shown(keys, rows)} of {view}")
     if not len(rows):
         return
     shortest = int(rows.lengths.min())
     # What is not among the rows would be written with nobody's key, or not at all.
     if shortest <= VERSION_BYTES or int(rows.ends[-1]) != rows.data.size:
-        raise ValueError(f"{shown} of {view}, the shortest of {shortest} bytes")
+        raise ValueError(f"{_shown(keys, rows)} of {view}, the shortest of {shortest} bytes")
+
+
+def _shown(keys: Sequence[bytes], rows: Packed) -> str:
+    return f"{len(keys)} keys and {len(rows)} rows {rows.data.dtype}{list(rows.data.shape)}"
 
 
 def check_version(version: bytes) -> None:
@@ -36,9 +40,15 @@ def check_version(version: bytes) -> None:
 
 
 def rows_of(values: Sequence[bytes | None], generation: str) -> Rows:
-    """Rows from stored values; what is missing is absent, and a bare version is no row."""
+    """Rows from stored values; what is missing is absent, and a bare version is no row. Of one that
+    the store refused there is what says so in its place."""
     found = [value if value and len(value) > VERSION_BYTES else b"" for value in values]
-    return Rows(Packed.of(found), generation)
+    refused = {at: why_of(value) for at, value in enumerate(found) if is_refusal(value)}
+    if not refused:
+        return Rows(Packed.of(found), generation)
+    for at in refused:
+        found[at] = b""
+    return Rows(Packed.of(found), generation, refused)
 
 
 class ReadBytes:
@@ -75,13 +85,13 @@ class ReadBytes:
 
 
 def with_refused(rows: Sequence[Rows], refused: Mapping[int, str]) -> list[Rows]:
-    """The rows of several views, with what was refused by its places among all of them."""
+    """The rows of several views, with what was refused by its places among all of them, too."""
     out = []
     first = 0
     for of_view in rows:
         after = first + len(of_view.packed)
         own = {at - first: why for at, why in refused.items() if first <= at < after}
-        out.append(replace(of_view, refused=own))
+        out.append(replace(of_view, refused={**of_view.refused, **own}))
         first = after
     return out
 

@@ -3,24 +3,36 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from freshet.features.packed import Packed
 from freshet.features.stores.contract import VERSION_BYTES, RowsRefused, Store
+from freshet.features.stores.refusals import refusal
 from freshet.streams.operators.dead_letters import RefusedRow
 
 # Of more keys it is only counted how many there are: nobody mends them one by one.
 MOST_KEYS = 10_000
 # Of a row in its record; Cassandra orders no later ones.
 LAST_PLACE = (1 << 20) - 1
+UNMARKED = "; it refuses what would say so in the row's place, too"
 _VERSION = struct.Struct(">qq")
+
+
+class _Refused(NamedTuple):
+    """The newest row of a key."""
+
+    key: bytes
+    version: bytes
+    why: str
 
 
 class RefusedRows:
     """Of one partition of a view, since its task began: by key, why its newest row was refused.
 
-    Of a refused row the store may hold an older one, which is erased where that can be done: a
+    In the place of a refused row, and of an older one that the store may hold, stands what says so
+    (`features/stores/refusals.py`), until a newer row is taken: whoever asks is told why there is
+    no value. Where the store refuses that, too, the older one is erased if that can be done: a
     value is missing rather than one of long ago.
     """
 
@@ -84,10 +96,33 @@ class RefusedRows:
         except RowsRefused as error:
             refused = error.rows
         self._take(keys, refused)
+        if not refused:
+            return
+        versions = {at: rows.row(at)[:VERSION_BYTES] for at in refused}
         for at, why in refused.items():
-            version = rows.row(at)[:VERSION_BYTES]
-            self._note(keys[at], version, why)
-            self._erase_older(keys[at], version)
+            self._note(keys[at], versions[at], why)
+        self._mark([_Refused(keys[at], versions[at], why) for at, why in refused.items()])
+
+    def _mark(self, rows: Sequence[_Refused]) -> None:
+        """Say in their places that they were refused; but for the first row of all, before which
+        there is no version to say it with."""
+        markable = [row for row in rows if _before(row.version) is not None]
+        keys = [row.key for row in markable]
+        marks = [refusal(_before(row.version) or b"", row.why) for row in markable]
+        try:
+            if keys:
+                self._store.write(self._stored_as, keys, Packed.of(marks))
+        except RowsRefused as error:
+            unmarked = [markable[at] for at in error.rows]
+            self._say_unmarked({row.key for row in unmarked})
+            for row in unmarked:
+                self._erase_older(row.key, row.version)
+
+    def _say_unmarked(self, keys: Collection[bytes]) -> None:
+        """In the dead letters of keys, where these are yet to be told."""
+        for at, one in enumerate(self._untold):
+            if one.key in keys and not one.why.endswith(UNMARKED):
+                self._untold[at] = one._replace(why=one.why + UNMARKED)
 
     def _take(self, keys: Sequence[bytes], refused: Mapping[int, str]) -> None:
         """The store has what it was told of all keys but those that it refused."""

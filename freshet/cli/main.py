@@ -119,6 +119,9 @@ def run(
     given = settings(**asdict(place))
     # One role loads the app itself, in its own process, as children of a whole run do.
     if role is not None:
+        from freshet.processes.spared import spare
+
+        spare(role)
         from freshet.processes.one import run_one
 
         run_one(app, role, given, member)

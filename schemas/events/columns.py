@@ -103,6 +103,12 @@ class Columns:
     def __len__(self) -> int:
         return self.n
 
+    def freeze(self) -> None:
+        """What was decoded is whole: kernels take it as it is from now on, for it is read-only, and
+        so are the columns that are parts of it."""
+        self.words = frozen(self.words)
+        self.valid = frozen(self.valid)
+
     def text(self, name: str) -> Texts:
         """A string or enum field; UUIDs in lower case."""
         found = self._texts.get(name)

@@ -69,9 +69,18 @@ class Texts:
         """The rows (all when None) as an Arrow utf8 array."""
         if rows is None:
             rows = np.arange(len(self))
-        offsets, data = kernels.gather(self.data, self.start, self.end, rows)
+        offsets, data = self._gathered(rows)
         buffers = [arrow_validity(self.valid[rows]), pa.py_buffer(offsets), pa.py_buffer(data)]
         return pa.Array.from_buffers(pa.string(), len(rows), buffers)
+
+    def _gathered(self, rows: I64) -> tuple[npt.NDArray[np.int32], U8]:
+        """Rows as Arrow's utf8 layout: int32 offsets `[n + 1]` and their bytes, at least one."""
+        offsets = np.empty(rows.size + 1, np.int32)
+        kernels.edges(self.start, self.end, rows, offsets)
+        size = int(offsets[-1])
+        data = np.empty(size + 8, np.uint8)
+        kernels.gather(self.data, self.start, self.end, rows, offsets, data)
+        return offsets, data[: max(1, size)]
 
     @staticmethod
     def missing(rows: int) -> Texts:
@@ -99,23 +108,27 @@ class Texts:
     def hashes(self) -> U64:
         """uint64 `[n]`: 0 where missing, never 0 elsewhere. This is what models see of a
         category."""
-        out: U64 = kernels.hash_spans(self.data, self.start, self.end, kernels.SEED_LOW)
+        out = np.empty(len(self), np.uint64)
+        kernels.hash_spans(self.data, self.start, self.end, kernels.SEED_LOW, out)
         out[~self.valid] = 0
         return out
 
     def identities(self) -> U64:
         """128 bits a row, uint64 `[n, 2]`, the first word never 0."""
-        out: U64 = kernels.identify(self.data, self.start, self.end)
+        out = np.empty((len(self), 2), np.uint64)
+        kernels.identify(self.data, self.start, self.end, out)
         return out
 
     def partitions(self, count: int) -> I64:
         """The partition of each row under freshet's own partitioner, int64 `[n]`."""
-        out: I64 = kernels.partition_of(self.data, self.start, self.end, count)
+        out = np.empty(len(self), np.int64)
+        kernels.partition_of(self.data, self.start, self.end, count, out)
         return out
 
 
 def arrow_validity(valid: Bools) -> pa.Buffer | None:
     """Which rows are there, as Arrow has it; None, which it takes for all, is faster to read."""
-    if valid.all():
+    # A quarter of the time of `all`, which is called for every column of a batch.
+    if np.count_nonzero(valid) == valid.size:
         return None
     return pa.py_buffer(np.packbits(valid, bitorder="little"))

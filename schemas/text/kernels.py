@@ -40,19 +40,16 @@ def hash_span(data: Any, start: Any, end: Any, seed: Any) -> Any:
     return hashed
 
 
-@nb.njit(nogil=True, cache=True)
-def hash_spans(data: Any, start: Any, end: Any, seed: Any) -> Any:
+@nb.njit(nogil=True, cache=True, _nrt=False)
+def hash_spans(data: Any, start: Any, end: Any, seed: Any, out: Any) -> None:
     """uint64 `[n]`, never 0 (0 means missing)."""
-    out = np.empty(start.size, np.uint64)
     for row in range(start.size):
         out[row] = hash_span(data, start[row], end[row], seed) | u64(1)
-    return out
 
 
-@nb.njit(nogil=True, cache=True)
-def identify(data: Any, start: Any, end: Any) -> Any:
+@nb.njit(nogil=True, cache=True, _nrt=False)
+def identify(data: Any, start: Any, end: Any, out: Any) -> None:
     """128-bit identities, uint64 `[n, 2]`; the first word is never 0."""
-    out = np.empty((start.size, 2), np.uint64)
     for row in range(start.size):
         end_of_row = end[row]
         at = start[row]
@@ -66,34 +63,34 @@ def identify(data: Any, start: Any, end: Any) -> Any:
             at += 8
         out[row, 0] = low | u64(1)
         out[row, 1] = high
-    return out
 
 
-@nb.njit(nogil=True, cache=True)
-def partition_of(data: Any, start: Any, end: Any, partitions: Any) -> Any:
+@nb.njit(nogil=True, cache=True, _nrt=False)
+def partition_of(data: Any, start: Any, end: Any, partitions: Any, out: Any) -> None:
     """freshet's own partitioner, int64 `[n]`, so that every log and client agrees."""
-    out = np.empty(start.size, np.int64)
     for row in range(start.size):
         out[row] = np.int64(hash_span(data, start[row], end[row], SEED_ROUTE) % u64(partitions))
-    return out
 
 
-@nb.njit(nogil=True, cache=True)
-def gather(data: Any, start: Any, end: Any, rows: Any) -> Any:
-    """Rows as Arrow's utf8 layout: int32 offsets `[n + 1]` and their bytes."""
-    offsets = np.empty(rows.size + 1, np.int32)
+@nb.njit(nogil=True, cache=True, _nrt=False)
+def edges(start: Any, end: Any, rows: Any, offsets: Any) -> None:
+    """Where rows begin and end, one after the other: int32 `[n + 1]`, as Arrow's utf8 layout has
+    it."""
     offsets[0] = 0
     for i in range(rows.size):
         offsets[i + 1] = offsets[i] + np.int32(end[rows[i]] - start[rows[i]])
-    size = i64(offsets[-1])
-    # Whole words are written, the last of a row over where the next one goes.
-    out = np.empty(size + 8, np.uint8)
+
+
+@nb.njit(nogil=True, cache=True, _nrt=False)
+def gather(data: Any, start: Any, end: Any, rows: Any, offsets: Any, out: Any) -> None:
+    """The bytes of rows at their `edges`, in an array that is 8 longer than they are."""
     out[0] = 0  # nothing that was in memory goes out where there is no text
     last_word = data.size - 8
     for i in range(rows.size):
         to = i64(offsets[i])
         at = start[rows[i]]
         end_of_row = end[rows[i]]
+        # Whole words are written, the last of a row over where the next one goes.
         while at < end_of_row:
             if at <= last_word:
                 word = eight_bytes(data, at)
@@ -102,4 +99,3 @@ def gather(data: Any, start: Any, end: Any, rows: Any) -> Any:
             put_eight_bytes(out, to, word)
             at += 8
             to += 8
-    return offsets, out[: max(i64(1), size)]

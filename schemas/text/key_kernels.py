@@ -8,13 +8,39 @@ from __future__ import annotations
 from typing import Any
 
 import numba as nb
+import numpy as np
 
+from freshet.schemas.text.word_kernels import word_at
+
+u64 = np.uint64
 SEPARATOR = ord("|")
 ESCAPE = ord("\\")
 NULL = ord("N")
+# In each byte of a word. The separator and the escape differ in one bit, with which both are the
+# separator, and nothing else is.
+ONES = u64(0x0101010101010101)
+TOPS = u64(0x8080808080808080)
+CASE = u64((SEPARATOR ^ ESCAPE) * 0x0101010101010101)
+SEPARATORS = u64(SEPARATOR * 0x0101010101010101)
 
 
-@nb.njit(nogil=True, cache=True)
+@nb.njit(inline="always", nogil=True, cache=True, _nrt=False)
+def _has_escapes(data: Any, start: Any, end: Any) -> Any:
+    """Whether any of some bytes is the separator or the escape, eight of them at once.
+
+    Source: Warren, "Hacker's Delight" (2nd edition), section 6-1, finding a zero byte.
+    """
+    found = u64(0)
+    at = start
+    while at < end:
+        # Bytes behind the last one are 0, which neither of the two becomes.
+        word = (word_at(data, at, end - at) | CASE) ^ SEPARATORS
+        found |= (word - ONES) & ~word & TOPS
+        at += 8
+    return found != u64(0)
+
+
+@nb.njit(nogil=True, cache=True, _nrt=False)
 def measure(data: Any, start: Any, end: Any, valid: Any, sizes: Any) -> Any:
     """Add to int64 `[n]` how many bytes each value takes; returns whether any is escaped, or
     null."""
@@ -25,14 +51,15 @@ def measure(data: Any, start: Any, end: Any, valid: Any, sizes: Any) -> Any:
             changed = True
             continue
         escapes = 0
-        for i in range(start[row], end[row]):
-            escapes += (data[i] == ESCAPE) | (data[i] == SEPARATOR)
+        if _has_escapes(data, start[row], end[row]):
+            for i in range(start[row], end[row]):
+                escapes += (data[i] == ESCAPE) | (data[i] == SEPARATOR)
         sizes[row] += end[row] - start[row] + escapes
         changed |= escapes > 0
     return changed
 
 
-@nb.njit(nogil=True, cache=True)
+@nb.njit(nogil=True, cache=True, _nrt=False)
 def put(
     data: Any, start: Any, end: Any, valid: Any, separated: Any, written: Any, place: Any
 ) -> None:  # fmt: skip

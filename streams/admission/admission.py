@@ -93,19 +93,29 @@ class Admission:
         if self._topic.event_id is not None:
             self._seen.mark_repeats(ids, code)
         names = names_of(self._topic, columns)
-        for partition, chosen in _by_partition(when):
+        if when.partitions is None:
+            rows = kernels.Rows(frozen(when.events), frozen(when.appended), code)
+            self._judge(self._of(PLAIN), rows, names, lateness_ms)
+            self._note_late(columns, names, code, self._of(PLAIN))
+            return
+        for partition in np.unique(when.partitions).tolist():
             sources = self._of(partition)
-            appended = when.appended[chosen]
-            sources.reach(int(appended.max(initial=NO_TICK)))
-            if self._topic.source is not None:
-                sources.make_room(len(appended))
-            # A part of it may be a copy, so what was judged is put back.
+            chosen = np.flatnonzero(when.partitions == partition)
+            # These are copies, so what was judged is put back.
             judged = code[chosen]
-            rows = kernels.Rows(frozen(when.events[chosen]), frozen(appended), judged)
-            sources.judge(rows, _chosen(names, chosen), lateness_ms)
+            rows = kernels.Rows(frozen(when.events[chosen]), frozen(when.appended[chosen]), judged)
+            self._judge(sources, rows, _chosen(names, chosen), lateness_ms)
             code[chosen] = judged
-            if self._topic.source is not None:
-                self._note_late(columns, names, code, chosen, sources)
+            self._note_late(columns, names, code, sources, chosen)
+
+    def _judge(
+        self, sources: Sources, rows: kernels.Rows, names: kernels.Names, lateness_ms: int
+    ) -> None:
+        """Rows of one source partition."""
+        sources.reach(int(rows.appended.max(initial=NO_TICK)))
+        if self._topic.source is not None:
+            sources.make_room(len(rows.appended))
+        sources.judge(rows, names, lateness_ms)
 
     def reach(self, partition: int, tick: int) -> None:
         """All that a source partition held at `tick` was given to it."""
@@ -187,28 +197,21 @@ class Admission:
         columns: Columns,
         names: kernels.Names,
         code: Codes,
-        chosen: slice | I64,
         sources: Sources,
+        chosen: I64 | None = None,
     ) -> None:
+        """The late ones of all rows, or of those `chosen`."""
         if self._topic.source is None:
             return
-        late = np.arange(len(code))[chosen]
-        late = late[code[late] == kernels.LATE]
+        (late,) = (code == kernels.LATE).nonzero()
+        if chosen is not None:
+            late = chosen[code[chosen] == kernels.LATE]
         if len(late):
             texts = columns.key(self._topic.source).take(late)
             sources.note_late(texts, names.start[late], self._text)
 
 
-def _by_partition(when: When) -> Iterator[tuple[int, slice | I64]]:
-    """The rows of each source partition; all of them at once where they are of one."""
-    if when.partitions is None:
-        yield PLAIN, slice(None)
-        return
-    for partition in np.unique(when.partitions).tolist():
-        yield partition, np.flatnonzero(when.partitions == partition)
-
-
-def _chosen(names: kernels.Names, chosen: slice | I64) -> kernels.Names:
+def _chosen(names: kernels.Names, chosen: I64) -> kernels.Names:
     valid = frozen(names.valid[chosen])
     # Where a topic tells no source apart, there is no text of a row to choose.
     if not len(names.start):

@@ -119,17 +119,15 @@ def mark_repeats(ids: Any, code: Any, older: Any, current: Any) -> None:
     current.size[0] = size
 
 
-@nb.njit(nogil=True, cache=True)
-def index_of(entered: Any, size: Any, capacity: Any) -> Any:
-    """The index of the first `size` ids, all different."""
-    index = np.zeros(capacity, np.uint64)
-    mask = u64(capacity - 1)
+@nb.njit(nogil=True, cache=True, _nrt=False)
+def enter(entered: Any, size: Any, index: Any) -> None:
+    """The first `size` ids, all different, into an index that is empty."""
+    mask = u64(index.size - 1)
     for place in range(size):
         i = entered[place, 1] & mask
         while index[i] != u64(0):
             i = (i + u64(1)) & mask
         index[i] = entered[place, 0] & TAG | u64(place + 1)
-    return index
 
 
 @nb.njit(inline="always", nogil=True, cache=True, _nrt=False)
@@ -276,7 +274,7 @@ def mark_late(rows: Any, names: Any, known: Any, meta: Any, lateness: Any, most:
         _count(sources[current, i], code[row] == LATE, appended[row])
 
 
-@nb.njit(nogil=True, cache=True)
+@nb.njit(nogil=True, cache=True, _nrt=False)
 def put_sources(table: Any, g: Any, entries: Any) -> None:
     """Enter sources, all different, in generation `g`: int64 `[n, FIGURES]`, with free slots among
     them or without."""
@@ -287,7 +285,7 @@ def put_sources(table: Any, g: Any, entries: Any) -> None:
             table[g, i] = entries[entry]
 
 
-@nb.njit(nogil=True, cache=True)
+@nb.njit(nogil=True, cache=True, _nrt=False)
 def look_up(table: Any, meta: Any, low: Any, high: Any, out: Any) -> Any:
     """The figures of a source; whether there are any."""
     mask = i64(table.shape[1] - 1)
@@ -316,7 +314,7 @@ class Offenders(NamedTuple):
 FORGETS = 4_096
 
 
-@nb.njit(nogil=True, cache=True)
+@nb.njit(nogil=True, cache=True, _nrt=False)
 def note_late(names: Any, words: Any, text: Any, offenders: Any) -> None:
     """Count late events by source. `names` are their texts, `words` the numbers of those that are
     no texts (`text`). One that has no place takes that of the least, and its count.

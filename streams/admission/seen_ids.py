@@ -97,7 +97,8 @@ def _generation(ids: Ids, needed: int = 0) -> Generation:
     room = 1 << (max(FIRST_ROOM, needed, len(ids)) - 1).bit_length()
     entered = np.empty((room, 2), np.uint64)
     entered[: len(ids)] = ids
-    index = kernels.index_of(entered, len(ids), room * SLOTS_PER_ID)
+    index = np.zeros(room * SLOTS_PER_ID, np.uint64)
+    kernels.enter(entered, len(ids), index)
     return Generation(entered, np.array([len(ids)]), index)
 
 

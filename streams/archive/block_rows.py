@@ -23,7 +23,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from freshet.schemas.errors import SchemaError
 from freshet.schemas.wire import blocks
@@ -104,6 +103,9 @@ def table_of(batch: Batch) -> pa.Table:
         columns[f"block.{name}"] = own.take(pa.array(which))
     for name, kind in shapes.types.items():
         columns[name] = pa.chunked_array(_pieces(name, kind, rows, common, shapes), kind)
+    # Only here, as every role that knows the archive imports this.
+    import pyarrow.compute as pc
+
     # Once, though a record may be several rows.
     first = np.diff(which, prepend=-1) != 0
     bytes_of = pa.array(kept, pa.binary()).take(pa.array(which))

@@ -10,7 +10,6 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from freshet.schemas.sizes import READ_BYTES
 from freshet.schemas.text.columns import Texts
@@ -71,6 +70,9 @@ def newest_of(batch: Batch, name: bytes) -> Texts:
     count = len(batch)
     if batch.all_headers is None:
         return Texts.missing(count)
+    # Only here: it makes a thousand functions when it is imported, and every role reads through this.
+    import pyarrow.compute as pc
+
     found = batch.all_headers
     lengths = pc.fill_null(pc.list_value_length(found), 0).to_numpy()
     whose = np.repeat(np.arange(count), lengths)

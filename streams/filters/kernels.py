@@ -5,16 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import numba as nb
-import numpy as np
 
 
-@nb.njit(nogil=True, cache=True)
-def equal(texts: Any, wanted: Any) -> Any:
+@nb.njit(nogil=True, cache=True, _nrt=False)
+def equal(texts: Any, wanted: Any, found: Any) -> None:
     """Which of some texts (`data`, `start`, `end`, and which are there) have the bytes `wanted`
     (uint8): bool `[n]`."""
     data, start, end, valid = texts
     size = wanted.size
-    found = np.zeros(start.size, np.bool_)
     for row in range(start.size):
         # Of a text that is not there the bytes are not to be looked at.
         same = valid[row] and end[row] - start[row] == size
@@ -23,4 +21,3 @@ def equal(texts: Any, wanted: Any) -> Any:
             same = data[start[row] + at] == wanted[at]
             at += 1
         found[row] = same
-    return found

@@ -65,7 +65,8 @@ def _compared(condition: Compared, columns: Columns) -> Truth:
     field, by, value = condition.field, condition.by, condition.value
     if isinstance(value, str):
         given = columns.frozen_text(field)
-        same: Bools = kernels.equal(given, frozen(np.frombuffer(value.encode(), np.uint8)))
+        same = np.empty(columns.n, np.bool_)
+        kernels.equal(given, frozen(np.frombuffer(value.encode(), np.uint8)), same)
         *_, valid = given
         return _known(same if by == "Eq" else ~same, valid)
     if columns.schema[field].type not in FLOATS:

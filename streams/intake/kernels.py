@@ -13,7 +13,7 @@ from freshet.streams.admission.kernels import APPLIED
 u64 = np.uint64
 
 
-@nb.njit(nogil=True, cache=True)
+@nb.njit(nogil=True, cache=True, _nrt=False)
 def account(
     code: Any, ids: Any, offsets: Any, block: Any, first: Any, counts: Any, sums: Any
 ) -> None:
@@ -35,7 +35,7 @@ MEAN = 1
 LAST = 2
 
 
-@nb.njit(inline="always", nogil=True, cache=True)
+@nb.njit(inline="always", nogil=True, cache=True, _nrt=False)
 def _p2_add(q: Any, x: Any) -> None:
     """One observation into P² for the median (Jain and Chlamtac, 1985). q: 5 heights, 5 positions,
     count."""
@@ -80,7 +80,7 @@ def _p2_add(q: Any, x: Any) -> None:
             q[5 + i] += s
 
 
-@nb.njit(nogil=True, cache=True)
+@nb.njit(nogil=True, cache=True, _nrt=False)
 def impute(
     kind: Any, start: Any, values: Any, valid: Any, groups: Any, code: Any, state: Any
 ) -> Any:
@@ -118,7 +118,7 @@ def impute(
     return filled
 
 
-@nb.njit(nogil=True, cache=True)
+@nb.njit(nogil=True, cache=True, _nrt=False)
 def impute_last_whole(
     start: Any, values: Any, valid: Any, groups: Any, code: Any, words: Any
 ) -> Any:  # fmt: skip

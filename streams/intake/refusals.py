@@ -16,6 +16,8 @@ from freshet.schemas.text.keys import joined
 from freshet.schemas.topics.derivations import DERIVED_BYTES
 from freshet.streams.intake.expressions import fields_of
 
+# No number, as a text, has more: a decimal's digits, its sign and its point.
+NUMBER_BYTES = 64
 Keys = tuple[str, ...]
 Rows = npt.NDArray[np.intp]
 
@@ -30,6 +32,9 @@ def refuse_large(columns: Columns, keys: Iterable[Keys]) -> None:
             continue
         # Twice: each byte may be escaped.
         most = KEY_BYTES - 2 * DERIVED_BYTES * (len(every) - len(fields))
+        # No text is longer than all bytes that texts lie in: of few records none is looked at.
+        if 2 * len(fields) * max(len(columns.data), NUMBER_BYTES) <= most:
+            continue
         texts = [columns.key(name) for name in fields]
         longest = sum(int((text.end - text.start).max(initial=0)) for text in texts)
         # The longest of each, with an escape before each byte, would still be taken: no need to

@@ -330,6 +330,8 @@ class IntakeTask:
         if moved is not None:
             columns.reason = np.where(moved.refused, moved.refused, columns.reason)
         columns, batch = events.events_of(columns, batch, self._plan.topic)
+        # Once, in place of a view of each part for every kernel that reads it.
+        columns.freeze()
         return columns, _Read(batch, moved)
 
     def _settle(self, columns: Columns, times: I64, read: _Read) -> Codes:

@@ -122,7 +122,7 @@ class Labels(NamedTuple):
     label: Any
 
 
-@nb.njit(inline="always", nogil=True, cache=True)
+@nb.njit(inline="always", nogil=True, cache=True, _nrt=False)
 def find(table: Any, ids: Any, low: Any, high: Any) -> Any:
     """The place in the table of an id, or the empty place (-1 there) where it would go."""
     mask = table.size - 1
@@ -135,7 +135,7 @@ def find(table: Any, ids: Any, low: Any, high: Any) -> Any:
     return i
 
 
-@nb.njit(inline="always", nogil=True, cache=True)
+@nb.njit(inline="always", nogil=True, cache=True, _nrt=False)
 def forget(table: Any, ids: Any, slot: Any) -> None:
     """Take a slot out of the table, closing the gap (Knuth 6.4, algorithm R)."""
     mask = table.size - 1
@@ -152,14 +152,14 @@ def forget(table: Any, ids: Any, slot: Any) -> None:
     table[i] = -1
 
 
-@nb.njit(nogil=True, cache=True)
+@nb.njit(nogil=True, cache=True, _nrt=False)
 def fill_table(table: Any, ids: Any, slots: Any) -> None:
     """Enter the first slots into an empty table."""
     for s in range(slots):
         table[find(table, ids, ids[s, 0], ids[s, 1])] = s
 
 
-@nb.njit(nogil=True, cache=True)
+@nb.njit(nogil=True, cache=True, _nrt=False)
 def _emit(held: Any, out: Any, slot: Any, kind: Any, t: Any, label: Any) -> None:
     at = held.meta[EMITTED]
     out.rows[at, 0] = slot
@@ -171,7 +171,7 @@ def _emit(held: Any, out: Any, slot: Any, kind: Any, t: Any, label: Any) -> None
     held.meta[EMITTED] = at + 1
 
 
-@nb.njit(nogil=True, cache=True)
+@nb.njit(nogil=True, cache=True, _nrt=False)
 def _is_before(held: Any, one: Any, other: Any) -> Any:
     """Whether a slot expires before another; of those with one deadline the one that was made
     first."""
@@ -180,7 +180,7 @@ def _is_before(held: Any, one: Any, other: Any) -> Any:
     return held.made[one] < held.made[other]
 
 
-@nb.njit(nogil=True, cache=True)
+@nb.njit(nogil=True, cache=True, _nrt=False)
 def _push(held: Any, slot: Any) -> None:
     i = held.meta[HEAP]
     held.meta[HEAP] += 1
@@ -193,7 +193,7 @@ def _push(held: Any, slot: Any) -> None:
     held.heap[i] = slot
 
 
-@nb.njit(nogil=True, cache=True)
+@nb.njit(nogil=True, cache=True, _nrt=False)
 def _pop(held: Any) -> Any:
     """Take the next to expire off the heap."""
     heap = held.heap
@@ -214,7 +214,7 @@ def _pop(held: Any) -> Any:
     return first
 
 
-@nb.njit(inline="always", nogil=True, cache=True)
+@nb.njit(inline="always", nogil=True, cache=True, _nrt=False)
 def _judge(meta: Any, future: Any) -> None:
     """A label met its question: it is used, unless its event was not later than the question."""
     if future:
@@ -227,7 +227,7 @@ def _judge(meta: Any, future: Any) -> None:
         meta[i] = 0
 
 
-@nb.njit(nogil=True, cache=True)
+@nb.njit(nogil=True, cache=True, _nrt=False)
 def advance(t: Any, wait: Any, held: Any, out: Any) -> None:
     """Time reaches `t` (ms): expire what waited `wait`, forget what waited twice that."""
     meta = held.meta
@@ -257,7 +257,7 @@ def advance(t: Any, wait: Any, held: Any, out: Any) -> None:
         meta[FORGET_HEAD] += 1
 
 
-@nb.njit(nogil=True, cache=True)
+@nb.njit(nogil=True, cache=True, _nrt=False)
 def _new(held: Any, at: Any, low: Any, high: Any, due: Any, life: Any) -> Any:
     meta = held.meta
     meta[FREE] -= 1
@@ -273,13 +273,12 @@ def _new(held: Any, at: Any, low: Any, high: Any, due: Any, life: Any) -> Any:
     return s
 
 
-@nb.njit(nogil=True, cache=True)
+@nb.njit(nogil=True, cache=True, _nrt=False)
 def pack_texts(
-    data0: Any, data1: Any, data2: Any, starts: Any, sizes: Any, arena: Any, at: Any
-) -> Any:
-    """Copy every row's three texts (int64 `[n, 3]` starts and sizes) one after the other; where
-    each row begins."""
-    begin = np.empty(sizes.shape[0], np.int64)
+    data0: Any, data1: Any, data2: Any, starts: Any, sizes: Any, arena: Any, at: Any, begin: Any
+) -> None:
+    """Copy every row's three texts (int64 `[n, 3]` starts and sizes) one after the other, from `at`
+    on; where each row begins, int64 `[n]`."""
     for r in range(sizes.shape[0]):
         begin[r] = at
         for j in range(3):
@@ -287,10 +286,9 @@ def pack_texts(
             for i in range(sizes[r, j]):
                 arena[at + i] = data[starts[r, j] + i]
             at += sizes[r, j]
-    return begin
 
 
-@nb.njit(nogil=True, cache=True)
+@nb.njit(nogil=True, cache=True, _nrt=False)
 def _ask_again(held: Any, out: Any, slot: Any, request: Any, t: Any) -> None:
     """Another question for an id that was asked before. One that says the same is a repeat. One
     that says something else makes the id contested: nobody can tell which of them the outcome
@@ -311,7 +309,7 @@ def _ask_again(held: Any, out: Any, slot: Any, request: Any, t: Any) -> None:
     _emit(held, out, slot, CONFLICTED, t, np.nan)
 
 
-@nb.njit(nogil=True, cache=True)
+@nb.njit(nogil=True, cache=True, _nrt=False)
 def ask(new: Any, wait: Any, held: Any, out: Any) -> None:
     """Take predictions: the first of an id is held and emitted as asked; later ones are repeats, or
     conflict with it."""
@@ -347,7 +345,7 @@ def ask(new: Any, wait: Any, held: Any, out: Any) -> None:
             _emit(held, out, s, LABELLED, held.early_t[s], held.early_label[s])
 
 
-@nb.njit(nogil=True, cache=True)
+@nb.njit(nogil=True, cache=True, _nrt=False)
 def answer(new: Any, wait: Any, correct_late: Any, held: Any, out: Any) -> None:
     """Take labels: the first answers its question, or corrects its expiry; one that comes before
     the question waits."""

@@ -230,7 +230,8 @@ class JoinTask:
         sizes = np.stack([x.end - x.start for x in texts.values()], axis=1)
         starts = np.stack([x.start for x in texts.values()], axis=1)
         data = [x.data for x in texts.values()]
-        begin = k.pack_texts(data[0], data[1], data[2], starts, sizes, self._arena, self._text_used)
+        begin = np.empty(len(sizes), np.int64)
+        k.pack_texts(*data, starts, sizes, self._arena, self._text_used, begin)
         self._text_used += int(sizes.sum())
         questions = k.Questions(
             ids=texts["id"].identities(),

@@ -26,6 +26,7 @@ from freshet.features.rows.plan import RowPlan
 from freshet.features.stores.complete_store import CompleteStore
 from freshet.features.stores.contract import NotAtOnce, RowKeys, Rows, RowsRefused, Store
 from freshet.features.stores.marks import PartitionMark
+from freshet.features.stores.refusals import refusal
 from freshet.schemas.errors import StoreError
 from freshet.schemas.sizes import KEY_BYTES
 from freshet.schemas.text.columns import Texts
@@ -208,6 +209,50 @@ class StoreBattery:
             check(store.read_at_once(wanted, 10.0))
         (without,) = store.read([RowKeys(view, [b"absent", *keys])])
         assert not without.refused
+
+    def test_what_stands_for_a_refused_row_reads_as_refused_until_a_newer_one_is_there(
+        self, store: Store, view: str
+    ) -> None:
+        store.generation()
+        keys = [b"a", b"k", b"b"]
+        put(store, view, [(key, (1, 0)) for key in keys])
+        put(store, view, [(b"k", (2, 0))])
+        # Once, so that whoever keeps copies has one.
+        get(store, view, keys)
+        why = "hangs up: " + "ä" * 300
+        mark = Packed.of([refusal(pack((2, 1)), why)])
+        for _ in range(2):
+            store.write(view, [b"k"], mark)
+            for rows in read_both_ways(store, view, [b"none", *keys]):
+                assert list(rows.refused) == [2]
+                told = rows.refused[2]
+                assert told.startswith("refused it when it was written: hangs up: ä")
+                assert why.startswith(told.partition(": ")[2])
+                assert list(rows.packed) == [b"", row(b"a", (1, 0)), b"", row(b"b", (1, 0))]
+        # An older row is not taken, and one that ended is refused no more.
+        put(store, view, [(b"k", (2, 0))])
+        (rows,) = store.read([RowKeys(view, keys)])
+        assert list(rows.refused) == [1]
+        put(store, view, [(b"k", (3, 0))])
+        assert get(store, view, keys)[1] == row(b"k", (3, 0))
+        store.write(view, [b"k"], Packed.of([refusal(pack((4, 0)), why)]))
+        store.erase(view, [b"k"], pack((5, 0)))
+        for rows in read_both_ways(store, view, keys):
+            assert not rows.refused
+            assert rows.present.tolist() == [True, False, True]
+
+    def test_what_stands_for_a_refused_row_is_told_beside_what_the_server_refuses_to_read(
+        self, rig: Rig, store: Store, view: str
+    ) -> None:
+        hidden = rig.hide(view)
+        if hidden is None:
+            return
+        put(store, view, [(b"a", (1, 0))])
+        store.write(view, [b"k"], Packed.of([refusal(pack((2, 1)), "too large")]))
+        (rows,) = store.read([RowKeys(view, [hidden, b"a", b"k"])])
+        assert list(rows.packed) == [b"", row(b"a", (1, 0)), b""]
+        assert sorted(rows.refused) == [0, 2]
+        assert rows.refused[2] == "refused it when it was written: too large"
 
     def test_rows_of_many_views_come_back_in_one_read(self, store: Store) -> None:
         views = [view_name() for _ in range(3)]
@@ -526,6 +571,15 @@ class StoreBattery:
 def mark(store: Store, view: str, partition: int, position: int) -> None:
     """As an owner that has written all its rows."""
     PartitionMark(store, view, partition).put(store.generation(), position)
+
+
+def read_both_ways(store: Store, view: str, keys: Sequence[bytes]) -> Iterator[Rows]:
+    """As whoever may wait reads, and as whoever may not, unless that is told to ask later."""
+    (rows,) = store.read([RowKeys(view, keys)])
+    yield rows
+    with suppress(NotAtOnce):
+        (rows,) = store.read_at_once([RowKeys(view, keys)], 10.0)
+        yield rows
 
 
 def read_twice(store: Store, view: str, keys: Sequence[bytes]) -> list[Rows]:

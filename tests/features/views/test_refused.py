@@ -1,5 +1,5 @@
-"""Rows that a store refuses: the others are written, each is told once, and what they were before is
-gone."""
+"""Rows that a store refuses: the others are written, each is told once, and in the place of what they
+were before stands what says so."""
 
 from __future__ import annotations
 
@@ -12,9 +12,12 @@ import pytest
 import freshet as fr
 from freshet.audit.kept import records
 from freshet.features.packed import Packed
+from freshet.features.reading.refused_rows import check_given
 from freshet.features.stores.contract import RowKeys, RowsRefused
 from freshet.features.stores.memory_store import MemoryStore
-from freshet.features.views.refused import LAST_PLACE, MOST_KEYS, RefusedRows
+from freshet.features.stores.refusals import is_refusal
+from freshet.features.views.refused import LAST_PLACE, MOST_KEYS, UNMARKED, RefusedRows
+from freshet.schemas.errors import RequestError
 from freshet.schemas.events.columns import REASONS, REFUSED
 from freshet.schemas.wire import blocks
 from freshet.streams.sqlite.log import SqliteLog
@@ -26,16 +29,22 @@ START = 1_700_000_000_000
 
 
 class Picky(MemoryStore):
-    """Refuses some keys, and counts calls."""
+    """Refuses some keys, and counts calls; of keys that are `only_large` it takes what says so, as
+    of a row that is too large."""
 
-    def __init__(self, *keys: bytes) -> None:
+    def __init__(self, *keys: bytes, only_large: bool = False) -> None:
         super().__init__()
         self.refuses = {*keys}
+        self.only_large = only_large
         self.calls: list[int] = []
 
     def write(self, view: str, keys: Sequence[bytes], rows: Packed) -> int:
         self.calls.append(len(keys))
-        refused = {at: "of another type" for at, key in enumerate(keys) if key in self.refuses}
+        refused = {
+            at: "of another type"
+            for at, key in enumerate(keys)
+            if key in self.refuses and not (self.only_large and is_refusal(rows.row(at)))
+        }
         kept = [at for at in range(len(keys)) if at not in refused]
         won = super().write(
             view, [keys[at] for at in kept], Packed.of([rows.row(at) for at in kept])
@@ -61,10 +70,11 @@ def test_a_refused_row_is_told_once_until_it_was_taken() -> None:
         assert store.get(b"a") == row(b"a", (offset, 0))
         assert store.get(b"b") == b""
     (told,) = rows.take_untold()
-    assert (told.key, told.offset, told.place, told.why) == (b"b", 1, 0, "of another type")
+    assert (told.key, told.offset, told.place) == (b"b", 1, 0)
+    assert told.why == f"of another type{UNMARKED}"
     assert rows.facts() == {"refused": 1, "refusal": "'b': of another type"}
     # Once it is known, the others are one call that nothing is the matter with.
-    assert store.calls == [3, 2, 1, 2, 1]
+    assert store.calls == [3, 1, 2, 1, 1, 2, 1, 1]
     store.refuses.clear()
     put(rows, 4, b"a", b"b")
     assert store.get(b"b") == row(b"b", (4, 0))
@@ -73,6 +83,37 @@ def test_a_refused_row_is_told_once_until_it_was_taken() -> None:
     put(rows, 5, b"b")
     assert [refused.offset for refused in rows.take_untold()] == [5]
     assert rows.take_untold() == []
+
+
+def test_what_says_so_stands_in_its_place_until_a_newer_row_is_taken() -> None:
+    store = Picky(only_large=True)
+    rows = RefusedRows(store, "v")
+    put(rows, 1, b"a", b"k")
+    store.refuses.add(b"k")
+    for offset in (2, 3):
+        put(rows, offset, b"a", b"k")
+        (found,) = store.read([RowKeys("v", [b"a", b"k"])])
+        assert found.refused == {1: "refused it when it was written: of another type"}
+        assert list(found.packed) == [row(b"a", (offset, 0)), b""]
+    (told,) = rows.take_untold()
+    assert told.why == "of another type"
+    # The very same row, as a role that starts anew writes it.
+    store.refuses.clear()
+    put(RefusedRows(store, "v"), 3, b"k")
+    (found,) = store.read([RowKeys("v", [b"k"])])
+    assert not found.refused
+    assert found.packed.row(0) == row(b"k", (3, 0))
+
+
+@pytest.mark.parametrize("end", ["erase", "forget"])
+def test_a_key_whose_row_ended_has_nothing_that_says_so(end: str) -> None:
+    store = Picky(b"k", only_large=True)
+    rows = RefusedRows(store, "v")
+    put(rows, 1, b"k")
+    getattr(rows, end)([b"k"], pack((2, 0)))
+    (found,) = store.read([RowKeys("v", [b"k"])])
+    assert not found.refused
+    assert not found.present[0]
 
 
 @pytest.mark.parametrize("place", [0, 7])
@@ -121,13 +162,23 @@ def test_a_key_whose_row_ended_is_refused_no_more() -> None:
     assert rows.facts() == {"refused": 1, "refusal": "'c': of another type"}
 
 
-def test_in_an_app_it_is_a_dead_letter_and_the_view_goes_on(tmp_path: Path) -> None:
+def test_in_an_app_it_is_a_dead_letter_and_a_refusal_also_of_a_store_that_is_filled_anew(
+    tmp_path: Path,
+) -> None:
     fields = [{"name": name, "type": "string"} for name in ("id", "gate")]
     schema = {"type": "record", "name": "p", "fields": [*fields, {"name": "at", "type": "long"}]}
     events = fr.Topic("events", schema, event_id="id", event_time="at")
     gates = fr.View("gates", events, key="gate", features={"n": fr.count(over="1h")})
     app = fr.App("toy", topics=[events], views=[gates], models=[])
-    store = Picky(b"bad")
+    store = Picky(b"bad", only_large=True)
+    stored = app.stored_as(gates)
+
+    def check() -> None:
+        keys = [b"a", b"bad", b"b"]
+        (found,) = store.read([RowKeys(stored, keys)])
+        assert found.present.tolist() == [True, False, True]
+        with pytest.raises(RequestError, match=r"'bad' of view gates.*: of another type"):
+            check_given("gates", keys, found)
 
     def sent(at: int) -> Sent:
         made: list[tuple[int, dict[str, Any]]] = [
@@ -144,9 +195,7 @@ def test_in_an_app_it_is_a_dead_letter_and_the_view_goes_on(tmp_path: Path) -> N
         tasks = [task for every in run.operators for task in every.tasks()]
         facts = {task.name: task.facts() for task in tasks}
     assert facts["view:gates:0"]["refused"] == 1
-    stored = app.stored_as(gates)
-    (found,) = store.read([RowKeys(stored, [b"a", b"bad", b"b"])])
-    assert found.present.tolist() == [True, False, True]
+    check()
     log = SqliteLog(tmp_path / "log.sqlite")
     (record,) = records(log, app.dead_log, 0)
     log.close()
@@ -155,3 +204,10 @@ def test_in_an_app_it_is_a_dead_letter_and_the_view_goes_on(tmp_path: Path) -> N
     (letter,) = block.rows.to_pylist()
     assert (block.origin, letter["reason"]) == (app.clean_log_of(gates), REASONS[REFUSED])
     assert (letter["value"], letter["detail"]) == (b"bad", "of another type")
+    # By its checkpoints alone.
+    store.lose()
+    log = SqliteLog(tmp_path / "log.sqlite")
+    with LocalRun(app, tmp_path, store, log=log) as run:
+        at = START + 30_000
+        run.step(at, at + 10_000, {}, {})
+    check()

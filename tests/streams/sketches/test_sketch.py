@@ -8,6 +8,7 @@ import struct
 from collections import Counter
 from collections.abc import Sequence
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -72,7 +73,9 @@ def of_numbers(values: Sequence[float], rows: int | None = None, bound: int = BO
 def hashed(word: str) -> int:
     texts = Texts.of([word])
     # The lowest bit is set there, and left out here.
-    return int(hash_spans(texts.data, texts.start, texts.end, SEED_HIGH)[0] >> 1)
+    found = np.empty(1, np.uint64)
+    hash_spans(texts.data, texts.start, texts.end, SEED_HIGH, found)
+    return int(found[0] >> 1)
 
 
 def of_words(words: Sequence[str], bound: int = BOUND) -> Sketch:
