@@ -35,7 +35,7 @@ class Gathering:
     def take(self) -> None:
         """Take what came since the last call. Raises `LogError` while the log is away."""
         if self._past is None:
-            self._past = self._ends()
+            self._past = self._begin()
         for message in self._follower.poll(0.0):
             self._board.note(message)
         if self._examples is not None:
@@ -47,9 +47,10 @@ class Gathering:
             topic: end for topic, end in self._past.items() if reached.get(topic, 0) < end
         }
 
-    def _ends(self) -> dict[str, int]:
-        """Of the logs that hold anything; each has one partition."""
-        spans = {
-            topic: self._log.bounds(topic).spans[0] for topic in (*self._channels, *self._models)
-        }
+    def _begin(self) -> dict[str, int]:
+        """Where those logs end that hold anything; each has one partition."""
+        bounds = {topic: self._log.bounds(topic) for topic in (*self._channels, *self._models)}
+        for topic, model in self._models.items():
+            self._board.begin_outcomes(model, bounds[topic].identity)
+        spans = {topic: found.spans[0] for topic, found in bounds.items()}
         return {topic: end for topic, (first, end) in spans.items() if end > first}

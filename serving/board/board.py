@@ -26,6 +26,7 @@ from freshet.serving.board.view_figures import view_figures
 from freshet.serving.status import status as s
 from freshet.serving.status.history import History, Swap
 from freshet.serving.status.promises import promises
+from freshet.serving.values.skew_file import JudgedSkew
 from freshet.streams.clock import wall_now_ms
 from freshet.streams.control.live_settings import LiveSettings
 from freshet.streams.control.orders import OrderBook
@@ -49,8 +50,9 @@ class Board:
     """Fed by one thread with messages and examples; `status` may be called from any.
 
     What only the process itself knows is asked of attributes: the `switches`, the outages of its
-    `own_outages`, the `alerts` that a status raises, the `statistics` of a topic's values, and
-    whether a role `belongs` to the app (by its lasting name)."""
+    `own_outages`, the `alerts` that a status raises, the `statistics` of a topic's values,
+    whether a role `belongs` to the app (by its lasting name), and what was `judged_before` of the
+    skew of models."""
 
     def __init__(
         self,
@@ -89,6 +91,7 @@ class Board:
         self.alerts: Callable[[s.Status], list[s.Alert]] = lambda status: []
         none = s.StatisticsFigures()
         self.statistics: Callable[[str], s.StatisticsFigures] = lambda topic: none
+        self.judged_before: Mapping[str, JudgedSkew] = {}
 
     def note(self, m: messages.Message) -> None:
         """One message of the control or reports log, in order."""
@@ -132,6 +135,15 @@ class Board:
     def learn_outcomes(self, model: str, batch: Batch) -> None:
         """Blocks of a model's examples log: how good were the answers that clients got?"""
         self._models[model].learn(batch)
+
+    def begin_outcomes(self, model: str, identity: str) -> None:
+        """A model's examples log, of that identity, is read from now on from what it has first."""
+        self._models[model].quality.begin(identity, self.judged_before.get(model))
+
+    def judged(self) -> dict[str, JudgedSkew]:
+        """What was judged of the skew of models, to be saved."""
+        found = {name: model.quality.judged() for name, model in self._models.items()}
+        return {name: judged for name, judged in found.items() if judged is not None}
 
     def observe(self, catching_up: bool = False) -> s.Status:
         """Once a second: sample rates, reckon what is dear, raise alerts. The status now, also

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import Any
 
@@ -18,6 +19,7 @@ from freshet.schemas.text.keys import key_of, parts_of
 from freshet.schemas.wire import blocks, outcomes
 from freshet.serving.status import status as s
 from freshet.serving.values.skew import Skew
+from freshet.serving.values.skew_file import JudgedSkew
 from freshet.streams.log.contract import Batch
 from freshet.streams.operators.origins import Cursors
 
@@ -61,6 +63,10 @@ class ServedQuality:
         self._skewed_at = -SKEW_SECONDS
         self._skewed = 0  # how many had been asked and labelled then
         self.skew: list[s.SkewFigures] = []
+        self._identity = ""  # of the log that is read
+        self._judged_to = 0  # the offset before which all was judged, here or before a restart
+        # What was judged is saved by another thread than the one that learns.
+        self._lock = threading.Lock()
 
     @property
     def rungs(self) -> dict[str, int]:
@@ -72,27 +78,49 @@ class ServedQuality:
         """Features that were farther from what was learned from than is usual, the newest first."""
         return self._skew.told
 
+    def begin(self, identity: str, judged: JudgedSkew | None) -> None:
+        """The log of that identity is read from now on, from what it has first; of that `judged`
+        was saved, which counts if it is of the same log."""
+        with self._lock:
+            self._identity = identity
+            self._judged_to = 0
+            if judged is None or judged.identity != identity:
+                return
+            if self._skew.restore(judged.skew):
+                self._judged_to = judged.position
+
+    def judged(self) -> JudgedSkew | None:
+        """What may be saved; None before `begin`. By any thread."""
+        with self._lock:
+            if not self._identity:
+                return None
+            return JudgedSkew(self._identity, self._judged_to, self._skew.kept())
+
     def learn(self, batch: Batch) -> None:
         """Blocks of the examples log, each counted once. A record that is none of it is passed
         over: trainers bury it."""
         for i in range(len(batch)):
-            try:
-                block = blocks.decode(batch.value(i))
-                rows = (
-                    outcomes.ExampleRows.from_arrow(block.rows, self._layout)
-                    if block.rows is not None
-                    else None
-                )
-            except (SchemaError, KeyError, ValueError):
-                continue
-            if rows is None or block.rows is None:
-                continue
-            at = block.rows.column("_offset").to_numpy()
-            index = block.rows.column("_index").to_numpy()
-            if self._cursors.fresh(block.origin, block.partition, at, index).start == 0:
-                self._take(rows)
+            # One by one: whoever saves does not wait until a year is judged.
+            with self._lock:
+                self._learn(batch, i)
 
-    def _take(self, rows: outcomes.ExampleRows) -> None:
+    def _learn(self, batch: Batch, i: int) -> None:
+        offset = int(batch.offsets[i])
+        is_new = offset >= self._judged_to
+        self._judged_to = max(self._judged_to, offset + 1)
+        try:
+            block = blocks.decode(batch.value(i))
+            if block.rows is None:
+                return
+            rows = outcomes.ExampleRows.from_arrow(block.rows, self._layout)
+        except (SchemaError, KeyError, ValueError):
+            return
+        at = block.rows.column("_offset").to_numpy()
+        index = block.rows.column("_index").to_numpy()
+        if self._cursors.fresh(block.origin, block.partition, at, index).start == 0:
+            self._take(rows, is_new)
+
+    def _take(self, rows: outcomes.ExampleRows, is_new: bool) -> None:
         asked = rows.kind == outcomes.ASKED
         self.asked += int(np.count_nonzero(asked))
         self.expired += int(np.count_nonzero(rows.kind == outcomes.EXPIRED))
@@ -101,7 +129,10 @@ class ServedQuality:
         at = np.flatnonzero(rows.kind == outcomes.LABELLED)
         # What saw the future is not learned from.
         learned = (rows.kind == outcomes.LABELLED) & ~rows.saw_future
-        self._skew.take(rows.fixed, asked, learned)
+        if is_new:
+            self._skew.take(rows.fixed, asked, learned)
+        else:
+            self._skew.pass_over(rows.fixed, asked, learned)
         if not len(at):
             return
         self.labelled += len(at)
