@@ -32,7 +32,7 @@ from freshet.serving.page import values as http_values
 from freshet.serving.status import history_file
 from freshet.serving.status import metrics as status_metrics
 from freshet.serving.status.history import History
-from freshet.serving.values import skew_file
+from freshet.serving.values import served_file
 from freshet.serving.values.book import Book
 from freshet.serving.web.metrics import metrics_route, targets_route
 from freshet.streams.clock import wall_now_ms
@@ -65,7 +65,7 @@ def run(ctx: Context) -> None:
     book = Book(app.name, topics)
     book.restore(ctx.settings.shared_url)
     board.statistics = book.figures
-    board.judged_before = skew_file.restored(ctx.settings.shared_url, app.name)
+    board.served_before = served_file.restored(ctx.settings.shared_url, app.name)
 
     def set_topic(topic: str, changes: Mapping[str, str], by: str) -> None:
         for outage in ctx.vitals.outages.current():
@@ -101,7 +101,7 @@ def run(ctx: Context) -> None:
         ctx.thread(_gather, ctx, board),
         ctx.thread(_save_history, ctx, history),
         ctx.thread(_read_statistics, ctx, book),
-        ctx.thread(_save_skew, ctx, board),
+        ctx.thread(_save_served, ctx, board),
         ctx.thread(_report, ctx, reporter),
     ]
     sock = bind(ctx.settings.host, ctx.settings.status_port)
@@ -144,11 +144,11 @@ def _read_statistics(ctx: Context, book: Book) -> None:
     book.save(ctx.settings.shared_url)
 
 
-def _save_skew(ctx: Context, board: Board) -> None:
+def _save_served(ctx: Context, board: Board) -> None:
     """Now and then, and in the end."""
     while not ctx.stop.wait(SAVE_STATISTICS_SECONDS):
-        skew_file.save(ctx.settings.shared_url, ctx.app.name, board.judged())
-    skew_file.save(ctx.settings.shared_url, ctx.app.name, board.judged())
+        served_file.save(ctx.settings.shared_url, ctx.app.name, board.served())
+    served_file.save(ctx.settings.shared_url, ctx.app.name, board.served())
 
 
 def _save_history(ctx: Context, history: History) -> None:

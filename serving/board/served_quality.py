@@ -18,8 +18,8 @@ from freshet.schemas.models.layout import Layout
 from freshet.schemas.text.keys import key_of, parts_of
 from freshet.schemas.wire import blocks, outcomes
 from freshet.serving.status import status as s
+from freshet.serving.values.served_file import Arrays, KeptServed, packed, unpacked
 from freshet.serving.values.skew import Skew
-from freshet.serving.values.skew_file import JudgedSkew
 from freshet.streams.log.contract import Batch
 from freshet.streams.operators.origins import Cursors
 
@@ -47,6 +47,7 @@ class ServedQuality:
     the last `reckon`."""
 
     def __init__(self, model: Model) -> None:
+        self._model = model
         self._layout = Layout.of(model.vectors)
         self._at = {f: model.vectors.categories.index(f) for f in model.slices}
         self._overall = Quality()
@@ -64,8 +65,8 @@ class ServedQuality:
         self._skewed = 0  # how many had been asked and labelled then
         self.skew: list[s.SkewFigures] = []
         self._identity = ""  # of the log that is read
-        self._judged_to = 0  # the offset before which all was judged, here or before a restart
-        # What was judged is saved by another thread than the one that learns.
+        self._position = 0  # in it: what stands before has been learned
+        # Another thread than the one that learns saves what came of it.
         self._lock = threading.Lock()
 
     @property
@@ -78,23 +79,75 @@ class ServedQuality:
         """Features that were farther from what was learned from than is usual, the newest first."""
         return self._skew.told
 
-    def begin(self, identity: str, judged: JudgedSkew | None) -> None:
-        """The log of that identity is read from now on, from what it has first; of that `judged`
-        was saved, which counts if it is of the same log."""
+    def begin(self, identity: str, kept: KeptServed | None) -> int:
+        """The log of that identity is read from now on: from which offset, 0 from what it has
+        first. What was `kept` counts if it is of the same log and declaration."""
         with self._lock:
             self._identity = identity
-            self._judged_to = 0
-            if judged is None or judged.identity != identity:
-                return
-            if self._skew.restore(judged.skew):
-                self._judged_to = judged.position
+            if kept is not None and (kept.identity, kept.declared) == (identity, self._declared()):
+                self._restore(kept)
+            return self._position
 
-    def judged(self) -> JudgedSkew | None:
-        """What may be saved; None before `begin`. By any thread."""
+    def kept(self) -> KeptServed | None:
+        """What `begin` goes on with; None before that was called. By any thread."""
         with self._lock:
             if not self._identity:
                 return None
-            return JudgedSkew(self._identity, self._judged_to, self._skew.kept())
+            skew = self._skew.kept()
+            arrays = self._arrays()
+        return KeptServed(self._identity, self._position, self._declared(), skew, packed(arrays))
+
+    def _declared(self) -> str:
+        model = self._model
+        parts = (self._layout.id, list(self._slices), dict(model.skew_bounds))
+        return msgspec.json.encode(parts).decode()
+
+    def _arrays(self) -> Arrays:
+        counts = [self.asked, self.labelled, self.expired]
+        parts: dict[str, Any] = {
+            "overall": self._overall.checkpoint(),
+            "rolling": self._rolling.checkpoint(),
+            "newest": self._newest.checkpoint(),
+            "references": self._references.checkpoint(),
+            "skew": self._skew.vectors(),
+            "own": {
+                "counts": np.array(counts),
+                "rungs": self._rungs.copy(),
+                "cursors": self._cursors.dump(),
+            },
+        }
+        for at, table in enumerate(self._slices.values()):
+            parts[f"slice{at}"] = table.checkpoint()
+        return {
+            f"{part}.{name}": array
+            for part, arrays in parts.items()
+            for name, array in arrays.items()
+        }
+
+    def _restore(self, kept: KeptServed) -> None:
+        arrays = unpacked(kept.packed)
+
+        def part(name: str) -> Arrays:
+            begin = f"{name}."
+            return {
+                key.removeprefix(begin): array
+                for key, array in arrays.items()
+                if key.startswith(begin)
+            }
+
+        self._overall = Quality.restored(part("overall"))
+        self._rolling = RollingQuality.restored(part("rolling"))
+        self._newest = RollingQuality.restored(part("newest"))
+        self._references = References.restored(part("references"))
+        for at, name in enumerate(self._slices):
+            self._slices[name] = SliceQuality.restored(part(f"slice{at}"))
+        self._skew.restore(kept.skew, part("skew"))
+        own = part("own")
+        self.asked, self.labelled, self.expired = own["counts"].tolist()
+        # Of rungs that there are by now; they only come to be more.
+        self._rungs[: own["rungs"].size] = own["rungs"]
+        self._cursors.load(own["cursors"])
+        self._position = kept.position
 
     def learn(self, batch: Batch) -> None:
         """Blocks of the examples log, each counted once. A record that is none of it is passed
@@ -102,14 +155,12 @@ class ServedQuality:
         for i in range(len(batch)):
             # One by one: whoever saves does not wait until a year is judged.
             with self._lock:
-                self._learn(batch, i)
+                self._learn(batch.value(i))
+                self._position = int(batch.offsets[i]) + 1
 
-    def _learn(self, batch: Batch, i: int) -> None:
-        offset = int(batch.offsets[i])
-        is_new = offset >= self._judged_to
-        self._judged_to = max(self._judged_to, offset + 1)
+    def _learn(self, value: memoryview) -> None:
         try:
-            block = blocks.decode(batch.value(i))
+            block = blocks.decode(value)
             if block.rows is None:
                 return
             rows = outcomes.ExampleRows.from_arrow(block.rows, self._layout)
@@ -118,9 +169,9 @@ class ServedQuality:
         at = block.rows.column("_offset").to_numpy()
         index = block.rows.column("_index").to_numpy()
         if self._cursors.fresh(block.origin, block.partition, at, index).start == 0:
-            self._take(rows, is_new)
+            self._take(rows)
 
-    def _take(self, rows: outcomes.ExampleRows, is_new: bool) -> None:
+    def _take(self, rows: outcomes.ExampleRows) -> None:
         asked = rows.kind == outcomes.ASKED
         self.asked += int(np.count_nonzero(asked))
         self.expired += int(np.count_nonzero(rows.kind == outcomes.EXPIRED))
@@ -129,10 +180,7 @@ class ServedQuality:
         at = np.flatnonzero(rows.kind == outcomes.LABELLED)
         # What saw the future is not learned from.
         learned = (rows.kind == outcomes.LABELLED) & ~rows.saw_future
-        if is_new:
-            self._skew.take(rows.fixed, asked, learned)
-        else:
-            self._skew.pass_over(rows.fixed, asked, learned)
+        self._skew.take(rows.fixed, asked, learned)
         if not len(at):
             return
         self.labelled += len(at)

@@ -5,8 +5,7 @@ long as labels take, and lacks whatever gets none: that is what models learn fro
 
 Each feature is judged now and then as fields of topics are (see `drift`): by bounds that are
 learned, or by one that is declared. When it is judged follows from the examples log alone, so
-whoever reads that again learns the same. Of a year that takes minutes, so what came of it is kept
-(`skew_file`): whoever begins again passes over rows that are judged already.
+whoever reads that again learns the same. Of a year that takes minutes, so what came of it is kept.
 """
 
 from __future__ import annotations
@@ -50,8 +49,9 @@ class _Pair(NamedTuple):
 
 
 class KeptSkew(msgspec.Struct, frozen=True):
-    """What is saved of a model's skew: what is usual by feature, under which declared `bounds`, the
-    hour of the newest judgement and how many were asked after it, and what was beyond a bound."""
+    """What is saved of a model's skew beside its vectors: what is usual by feature, under which
+    declared `bounds`, the hour of the newest judgement and how many were asked after it, and what
+    was beyond a bound."""
 
     learned: list[tuple[str, Learned]]
     bounds: dict[str, float]
@@ -92,26 +92,30 @@ class Skew:
                 self._judge()
         self._take(rows, asked, learned, slice(first, None))
 
-    def pass_over(self, rows: Fixed, asked: Bools, learned: Bools) -> None:
-        """As `take`, of rows that were judged before what was restored was saved."""
-        self._take(rows, asked, learned, slice(None))
-
     def kept(self) -> KeptSkew:
-        """What `restore` goes on with."""
+        """What `restore` goes on with, beside the `vectors`."""
         learned = [
             (feature, msgspec.structs.replace(known)) for (_, feature), known in self._usual.items()
         ]
         return KeptSkew(learned, dict(self._bounds), self._hour, self._since, self.told)
 
-    def restore(self, kept: KeptSkew) -> bool:
-        """Go on with what was saved, whether that is of the same bounds; else nothing happens."""
-        if kept.bounds != self._bounds:
-            return False
+    def vectors(self) -> dict[str, Fixed]:
+        """The newest that were asked on and that were learned from, where there are any."""
+        found = {}
+        if self._asked:
+            found["asked"] = _joined(self._asked, ASKED)
+        if self._learned:
+            found["learned"] = _joined(self._learned, LEARNED)
+        return found
+
+    def restore(self, kept: KeptSkew, vectors: Mapping[str, Fixed]) -> None:
+        """Go on with what was saved of the same features and bounds."""
         self._usual = {(None, feature): known for feature, known in kept.learned}
         self._hour = kept.hour
         self._since = kept.since
         self.told = kept.told
-        return True
+        self._asked = [vectors["asked"]] if "asked" in vectors else []
+        self._learned = [vectors["learned"]] if "learned" in vectors else []
 
     def _take(self, rows: Fixed, asked: Bools, learned: Bools, part: slice) -> None:
         self._asked = _newest(self._asked, rows[part][asked[part]], ASKED)

@@ -1,8 +1,9 @@
-"""A board that begins again reads a model's examples, and judges none of them twice."""
+"""What is known of answers is that of the whole log, whoever read how much of it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,14 @@ from freshet.schemas.models.layout import Layout
 from freshet.schemas.text.columns import Texts
 from freshet.schemas.wire import blocks, outcomes
 from freshet.serving.board.served_quality import ServedQuality
-from freshet.serving.values import skew, skew_file
+from freshet.serving.values import served_file, skew
+from freshet.serving.values.served_file import KeptServed
 from freshet.streams.log.contract import Batch
 from tests.toy_app import toy_app
 
 BLOCKS = 30
 ROWS = 100  # of each kind in a block, which is one of an hour
+FIRST_HOUR = 1_000
 IDENTITY = "this log"
 
 
@@ -39,7 +42,7 @@ def _block(model: Model, hour: int) -> blocks.Block:
     count = 2 * ROWS
     fixed = np.zeros(count, layout.dtype)
     fixed["numbers"] = rng.normal(hour, size=fixed["numbers"].shape)
-    fixed["asked_at"] = (1_000 + hour) * HOUR_MS
+    fixed["asked_at"] = (FIRST_HOUR + hour) * HOUR_MS
     kind = np.repeat([outcomes.ASKED, outcomes.LABELLED], ROWS).astype(np.int8)
     label = np.where(kind == outcomes.LABELLED, 1.0, np.nan)
     names = "|".join("a" for _ in layout.categories)
@@ -49,18 +52,28 @@ def _block(model: Model, hour: int) -> blocks.Block:
     return blocks.Block(blocks.EXAMPLES, "outcomes", 0, rows.to_arrow(layout, hour))
 
 
-def read(model: Model, batch: Batch, judged: Mapping[str, Any], identity: str) -> ServedQuality:
+def read(
+    model: Model, batch: Batch, kept: Mapping[str, KeptServed], identity: str = IDENTITY
+) -> ServedQuality:
+    """One that reads a log from where it is to."""
     quality = ServedQuality(model)
-    quality.begin(identity, judged.get(model.name))
-    quality.learn(batch)
+    start = quality.begin(identity, kept.get(model.name))
+    quality.learn(batch.where(batch.offsets >= start))
+    quality.reckon()
     return quality
 
 
-def test_a_board_that_begins_again_judges_what_came_since(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def told(quality: ServedQuality) -> tuple[Any, ...]:
+    counts = (quality.asked, quality.labelled, quality.expired, quality.rungs)
+    return (*counts, quality.figures, quality.skew, quality.skewed)
+
+
+@pytest.mark.parametrize("cut", [0, 1, BLOCKS // 2, BLOCKS])
+def test_one_that_goes_on_from_what_was_kept_tells_what_one_that_read_all_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cut: int
 ) -> None:
-    model = toy_app().models[0]
-    judgements = []
+    model = replace(toy_app().models[0], skew_bounds={"price": 0.2})
+    judgements: list[int] = []
     judged = skew.judged
 
     def counted(hour: int, *rest: Any) -> Any:
@@ -69,22 +82,27 @@ def test_a_board_that_begins_again_judges_what_came_since(
 
     monkeypatch.setattr(skew, "judged", counted)
     batch = examples(model)
-    whole = read(model, batch, {}, IDENTITY)
+    whole = read(model, batch, {})
+    assert whole.skewed
     every = list(judgements)
-    half = read(model, batch.rows(0, BLOCKS // 2), {}, IDENTITY)
-    kept = half.judged()
+    kept = read(model, batch.rows(0, cut), {}).kept()
     assert kept is not None
-    skew_file.save(tmp_path, "toy", {model.name: kept})
-    later = [hour for hour in every if hour >= 1_000 + BLOCKS // 2]
-    for identity, expected in ((IDENTITY, later), ("another", every)):
+    served_file.save(tmp_path, "toy", {model.name: kept})
+    # What is read: the rest; of another log, or for another declaration, all of it.
+    for identity, slices, first in (
+        (IDENTITY, model.slices, cut),
+        ("another", model.slices, 0),
+        (IDENTITY, (), 0),
+    ):
         judgements.clear()
-        again = read(model, batch, skew_file.restored(tmp_path, "toy"), identity)
-        assert judgements == expected
-        assert again.skewed == whole.skewed
-        # All else is of the whole log.
-        assert (again.asked, again.labelled) == (BLOCKS * ROWS, BLOCKS * ROWS)
-    assert len(every) >= BLOCKS - 1
+        found = served_file.restored(tmp_path, "toy")
+        again = read(replace(model, slices=slices), batch, found, identity)
+        assert judgements == [hour for hour in every if hour >= FIRST_HOUR + first]
+        if slices == model.slices:
+            assert told(again) == told(whole)
+    # The first questions come before anything was learned.
+    assert len(every) == BLOCKS - 1
 
 
 def test_before_a_log_is_read_nothing_is_kept() -> None:
-    assert ServedQuality(toy_app().models[0]).judged() is None
+    assert ServedQuality(toy_app().models[0]).kept() is None

@@ -214,18 +214,9 @@ def test_whoever_goes_on_from_what_was_kept_tells_what_one_that_never_stopped_do
     before.take(rows_[:cut], is_asked[:cut], ~is_asked[:cut])
     kept = msgspec.msgpack.decode(msgspec.msgpack.encode(before.kept()), type=KeptSkew)
     again = Skew(*NAMES, bounds)
-    assert again.restore(kept)
-    again.pass_over(rows_[:cut], is_asked[:cut], ~is_asked[:cut])
+    again.restore(kept, before.vectors())
     assert again.told == before.told
     again.take(rows_[cut:], is_asked[cut:], ~is_asked[cut:])
     assert again.told == whole.told
     assert again.figures() == whole.figures()
     assert again.kept() == whole.kept()
-
-
-def test_what_was_kept_under_other_bounds_says_nothing() -> None:
-    before = Skew(*NAMES, {"price": 0.5})
-    ordinary(before, 1)
-    again = Skew(*NAMES, {"price": 0.1})
-    assert not again.restore(before.kept())
-    assert again.kept() == Skew(*NAMES, {"price": 0.1}).kept()
