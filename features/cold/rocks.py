@@ -18,6 +18,7 @@ from rocksdict import (
     BlockBasedOptions,
     Cache,
     Checkpoint,
+    DBCompactionStyle,
     DBCompressionType,
     Options,
     Rdict,
@@ -34,10 +35,25 @@ Part = tuple[list[bytes], list[bytes]]
 Result = TypeVar("Result")
 # A filter of 10 bits a key lets one of a hundred keys through that are not there.
 FILTER_BITS = 10
-BLOCK_BYTES = 4096
+# A row is fetched with all of its block, and hardly ever a second one of it: of smaller blocks less
+# is taken apart, of larger ones the files are smaller.
+BLOCK_BYTES = 2048
 LEAST_BYTES = 1 << 20
 MOST_BUFFER_BYTES = 64 << 20
-BUFFERS = 4
+# One is written out while the other is filled; more of them only where the disk is slow.
+BUFFERS = 2
+MOST_BUFFERS = 4
+# What is read lies in memory as rows: of blocks few are asked for twice.
+BLOCK_PARTS = 4
+# Files are merged with others as large as they, once there are so many. By levels, each few rows
+# that come would have all of a small database written anew: four times as much of CPU.
+FILES = 8
+# While a large merge takes long, small files gather; each costs a look into its filter, but nobody
+# waits before there are many.
+SLOW_FILES = 64
+MOST_FILES = 128
+# Two merges at a time, a long one and a short one, and the writing of a buffer.
+JOBS = 3
 # Of RocksDB's own log, which tells what it did: two files of this size.
 LOG_BYTES = 1 << 20
 # Files of rows, which are written once; whatever else is there it may write to.
@@ -49,11 +65,12 @@ class Caches:
     yet. `most_bytes` is for both together."""
 
     def __init__(self, most_bytes: int) -> None:
-        half = max(LEAST_BYTES, most_bytes // 2)
-        self.blocks = Cache(half)
+        of_blocks = max(LEAST_BYTES, most_bytes // BLOCK_PARTS)
+        of_buffers = max(LEAST_BYTES, most_bytes - of_blocks)
+        self.blocks = Cache(of_blocks)
         # Not stalled: a database that must write its buffer out goes on meanwhile.
-        self.buffers = WriteBufferManager(half, False)
-        self.buffer_bytes = min(MOST_BUFFER_BYTES, max(LEAST_BYTES, half // BUFFERS))
+        self.buffers = WriteBufferManager(of_buffers, False)
+        self.buffer_bytes = min(MOST_BUFFER_BYTES, max(LEAST_BYTES, of_buffers // BUFFERS))
 
 
 class Rocks:
@@ -151,8 +168,12 @@ def _options(caches: Caches) -> Options:
     options.create_if_missing(True)
     options.set_write_buffer_manager(caches.buffers)
     options.set_write_buffer_size(caches.buffer_bytes)
-    options.set_max_write_buffer_number(BUFFERS)
-    options.set_max_background_jobs(2)
+    options.set_max_write_buffer_number(MOST_BUFFERS)
+    options.set_max_background_jobs(JOBS)
+    options.set_compaction_style(DBCompactionStyle.universal())
+    options.set_level_zero_file_num_compaction_trigger(FILES)
+    options.set_level_zero_slowdown_writes_trigger(SLOW_FILES)
+    options.set_level_zero_stop_writes_trigger(MOST_FILES)
     options.set_compression_type(DBCompressionType.lz4())
     options.set_max_log_file_size(LOG_BYTES)
     options.set_keep_log_file_num(2)

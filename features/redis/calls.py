@@ -5,6 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
+import numpy as np
+import numpy.typing as npt
+
 from freshet.features.packed import Packed
 from freshet.features.redis.scripts import arguments
 from freshet.features.stores.contract import RowKeys
@@ -37,7 +40,7 @@ def names_and_sizes(
     return every, sizes
 
 
-def spans(sizes: Sequence[int]) -> list[tuple[int, int]]:
+def spans(sizes: Sequence[int] | npt.NDArray[np.int64]) -> list[tuple[int, int]]:
     """Calls about things of these sizes: from which to which (exclusive)."""
     return cuts(sizes, KEYS_A_CALL, CALL_BYTES)
 

@@ -192,7 +192,12 @@ def unmark(ids: Any, who: Any, words: Any, blocks: Any) -> Any:
     first in `ids` from then on, each once; returns how many there are."""
     mark = 1 << (MARKS + who)
     count = 0
-    for id_ in ids:
+    for at in range(ids.size):
+        if at + 2 * AHEAD < ids.size:
+            prefetch(blocks, ids[at + 2 * AHEAD])
+        if at + AHEAD < ids.size:
+            prefetch(words, blocks[ids[at + AHEAD]])
+        id_ = ids[at]
         block = blocks[id_]
         # A row that went to disk left its id behind, which may be another's by now.
         if block != 0 and words[block + BLOCK_ID] & mark != 0:

@@ -184,7 +184,7 @@ class CassandraStore:
         # With the keys: the server refuses a large batch, and would refuse it for ever.
         sizes = lengths_of(rows, keys)
         # As if all batches were as large as the largest.
-        largest = max([BYTES_A_BATCH, *sizes])
+        largest = max(BYTES_A_BATCH, int(sizes.max(initial=0)))
         fitting = max(1, BYTES_IN_FLIGHT // largest)
         in_flight = min(REQUESTS_IN_FLIGHT, fitting)
 
@@ -307,7 +307,7 @@ class CassandraStore:
         return stamps
 
     def _batches(
-        self, statement: Any, values: Sequence[tuple[Any, ...]], sizes: Sequence[int]
+        self, statement: Any, values: Sequence[tuple[Any, ...]], sizes: I64
     ) -> Iterator[tuple[Any, None]]:
         """Unlogged: rows do not depend on each other, but a message for each costs four times as
         much."""

@@ -7,12 +7,14 @@ from dataclasses import replace
 from typing import TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from freshet.features.packed import Packed
 from freshet.features.stores.contract import NONE_REFUSED, VERSION_BYTES, RowKeys, Rows
 from freshet.features.stores.refusals import is_refusal, why_of
 
 T = TypeVar("T")
+I64 = npt.NDArray[np.int64]
 # Of a row of which nothing is known yet: as long as busy ones are.
 UNKNOWN_BYTES = 4 << 10
 
@@ -107,7 +109,6 @@ def by_view(
         at = after
 
 
-def lengths_of(rows: Packed, keys: Sequence[bytes]) -> list[int]:
-    """How many bytes each key has with its row."""
-    found: list[int] = (rows.lengths + np.fromiter(map(len, keys), np.int64, len(keys))).tolist()
-    return found
+def lengths_of(rows: Packed, keys: Sequence[bytes]) -> I64:
+    """How many bytes each key has with its row, int64 `[n]`."""
+    return rows.lengths + np.fromiter(map(len, keys), np.int64, len(keys))

@@ -32,6 +32,7 @@ from freshet.serving.page import values as http_values
 from freshet.serving.status import history_file
 from freshet.serving.status import metrics as status_metrics
 from freshet.serving.status.history import History
+from freshet.serving.values import served_file
 from freshet.serving.values.book import Book
 from freshet.serving.web.metrics import metrics_route, targets_route
 from freshet.streams.clock import wall_now_ms
@@ -64,6 +65,7 @@ def run(ctx: Context) -> None:
     book = Book(app.name, topics)
     book.restore(ctx.settings.shared_url)
     board.statistics = book.figures
+    board.served_before = served_file.restored(ctx.settings.shared_url, app.name)
 
     def set_topic(topic: str, changes: Mapping[str, str], by: str) -> None:
         for outage in ctx.vitals.outages.current():
@@ -99,6 +101,7 @@ def run(ctx: Context) -> None:
         ctx.thread(_gather, ctx, board),
         ctx.thread(_save_history, ctx, history),
         ctx.thread(_read_statistics, ctx, book),
+        ctx.thread(_save_served, ctx, board),
         ctx.thread(_report, ctx, reporter),
     ]
     sock = bind(ctx.settings.host, ctx.settings.status_port)
@@ -139,6 +142,13 @@ def _read_statistics(ctx: Context, book: Book) -> None:
             saved_at = time.monotonic()
             book.save(ctx.settings.shared_url)
     book.save(ctx.settings.shared_url)
+
+
+def _save_served(ctx: Context, board: Board) -> None:
+    """Now and then, and in the end."""
+    while not ctx.stop.wait(SAVE_STATISTICS_SECONDS):
+        served_file.save(ctx.settings.shared_url, ctx.app.name, board.served())
+    served_file.save(ctx.settings.shared_url, ctx.app.name, board.served())
 
 
 def _save_history(ctx: Context, history: History) -> None:

@@ -3,12 +3,12 @@ what was there before it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from freshet.app import App
 from freshet.serving.board.board import Board
 from freshet.streams.control.channels import Follower
-from freshet.streams.log.contract import Log
+from freshet.streams.log.contract import Log, Reader, TopicPartition
 
 MOST_RECORDS = 10_000  # of a partition at once
 
@@ -22,7 +22,7 @@ class Gathering:
         self._models = {app.examples_log_of(m): m.name for m in app.models}
         self._channels = app.channels
         self._follower = Follower(log, *app.channels)
-        self._examples = log.reader(list(self._models), None) if self._models else None
+        self._examples: Reader | None = None
         self._examples_at: dict[str, int] = {}
         # By log, where what was there at first ends, as long as it is still to be read.
         self._past: Mapping[str, int] | None = None
@@ -35,7 +35,7 @@ class Gathering:
     def take(self) -> None:
         """Take what came since the last call. Raises `LogError` while the log is away."""
         if self._past is None:
-            self._past = self._ends()
+            self._past = self._begin()
         for message in self._follower.poll(0.0):
             self._board.note(message)
         if self._examples is not None:
@@ -47,9 +47,23 @@ class Gathering:
             topic: end for topic, end in self._past.items() if reached.get(topic, 0) < end
         }
 
-    def _ends(self) -> dict[str, int]:
-        """Of the logs that hold anything; each has one partition."""
-        spans = {
-            topic: self._log.bounds(topic).spans[0] for topic in (*self._channels, *self._models)
-        }
+    def _begin(self) -> dict[str, int]:
+        """Where those logs end that hold anything; each has one partition. Examples are read from
+        where an earlier process was."""
+        bounds = {topic: self._log.bounds(topic) for topic in (*self._channels, *self._models)}
+        spans = {topic: found.spans[0] for topic, found in bounds.items()}
+        starts = {}
+        for topic, model in self._models.items():
+            start = self._board.begin_outcomes(model, bounds[topic].identity)
+            first, _ = spans[topic]
+            # Of what was trimmed meanwhile nothing is told any more.
+            if start > first:
+                starts[topic] = start
+
+        def begin(gained: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+            return {place: starts[place[0]] for place in gained if place[0] in starts}
+
+        if self._models:
+            self._examples = self._log.reader(list(self._models), None, begin)
+        self._examples_at = starts
         return {topic: end for topic, (first, end) in spans.items() if end > first}

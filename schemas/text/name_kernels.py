@@ -211,6 +211,8 @@ def ends_of(some: Any, places: Any, ends: Any) -> None:
     """Where each of some texts ends, by their ids, if they stand one after the other."""
     end = 0
     for at in range(some.size):
+        if at + 2 * AHEAD < some.size:
+            prefetch(places, 2 * some[at + 2 * AHEAD])
         k = some[at]
         end += places[2 * k + 1] - places[2 * k]
         ends[at] = end
@@ -220,7 +222,12 @@ def ends_of(some: Any, places: Any, ends: Any) -> None:
 def copy(some: Any, held: Any, places: Any, out: Any) -> None:
     """The bytes of some texts, by their ids, one after the other."""
     to = 0
-    for k in some:
+    for place in range(some.size):
+        if place + 2 * AHEAD < some.size:
+            prefetch(places, 2 * some[place + 2 * AHEAD])
+        if place + AHEAD < some.size:
+            prefetch(held, places[2 * some[place + AHEAD]])
+        k = some[place]
         for at in range(places[2 * k], places[2 * k + 1]):
             out[to] = held[at]
             to += 1

@@ -26,6 +26,7 @@ from freshet.serving.board.view_figures import view_figures
 from freshet.serving.status import status as s
 from freshet.serving.status.history import History, Swap
 from freshet.serving.status.promises import promises
+from freshet.serving.values.served_file import KeptServed
 from freshet.streams.clock import wall_now_ms
 from freshet.streams.control.live_settings import LiveSettings
 from freshet.streams.control.orders import OrderBook
@@ -49,8 +50,9 @@ class Board:
     """Fed by one thread with messages and examples; `status` may be called from any.
 
     What only the process itself knows is asked of attributes: the `switches`, the outages of its
-    `own_outages`, the `alerts` that a status raises, the `statistics` of a topic's values, and
-    whether a role `belongs` to the app (by its lasting name)."""
+    `own_outages`, the `alerts` that a status raises, the `statistics` of a topic's values,
+    whether a role `belongs` to the app (by its lasting name), and what was known of answers
+    before (`served_before`)."""
 
     def __init__(
         self,
@@ -89,6 +91,7 @@ class Board:
         self.alerts: Callable[[s.Status], list[s.Alert]] = lambda status: []
         none = s.StatisticsFigures()
         self.statistics: Callable[[str], s.StatisticsFigures] = lambda topic: none
+        self.served_before: Mapping[str, KeptServed] = {}
 
     def note(self, m: messages.Message) -> None:
         """One message of the control or reports log, in order."""
@@ -132,6 +135,16 @@ class Board:
     def learn_outcomes(self, model: str, batch: Batch) -> None:
         """Blocks of a model's examples log: how good were the answers that clients got?"""
         self._models[model].learn(batch)
+
+    def begin_outcomes(self, model: str, identity: str) -> int:
+        """A model's examples log, of that identity, is read from now on: from which offset, 0 from
+        what it has first."""
+        return self._models[model].quality.begin(identity, self.served_before.get(model))
+
+    def served(self) -> dict[str, KeptServed]:
+        """What is known of the answers of models, to be saved."""
+        found = {name: model.quality.kept() for name, model in self._models.items()}
+        return {name: kept for name, kept in found.items() if kept is not None}
 
     def observe(self, catching_up: bool = False) -> s.Status:
         """Once a second: sample rates, reckon what is dear, raise alerts. The status now, also

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import Any
 
@@ -17,6 +18,7 @@ from freshet.schemas.models.layout import Layout
 from freshet.schemas.text.keys import key_of, parts_of
 from freshet.schemas.wire import blocks, outcomes
 from freshet.serving.status import status as s
+from freshet.serving.values.served_file import Arrays, KeptServed, packed, unpacked
 from freshet.serving.values.skew import Skew
 from freshet.streams.log.contract import Batch
 from freshet.streams.operators.origins import Cursors
@@ -45,6 +47,7 @@ class ServedQuality:
     the last `reckon`."""
 
     def __init__(self, model: Model) -> None:
+        self._model = model
         self._layout = Layout.of(model.vectors)
         self._at = {f: model.vectors.categories.index(f) for f in model.slices}
         self._overall = Quality()
@@ -61,6 +64,10 @@ class ServedQuality:
         self._skewed_at = -SKEW_SECONDS
         self._skewed = 0  # how many had been asked and labelled then
         self.skew: list[s.SkewFigures] = []
+        self._identity = ""  # of the log that is read
+        self._position = 0  # in it: what stands before has been learned
+        # Another thread than the one that learns saves what came of it.
+        self._lock = threading.Lock()
 
     @property
     def rungs(self) -> dict[str, int]:
@@ -72,25 +79,97 @@ class ServedQuality:
         """Features that were farther from what was learned from than is usual, the newest first."""
         return self._skew.told
 
+    def begin(self, identity: str, kept: KeptServed | None) -> int:
+        """The log of that identity is read from now on: from which offset, 0 from what it has
+        first. What was `kept` counts if it is of the same log and declaration."""
+        with self._lock:
+            self._identity = identity
+            if kept is not None and (kept.identity, kept.declared) == (identity, self._declared()):
+                self._restore(kept)
+            return self._position
+
+    def kept(self) -> KeptServed | None:
+        """What `begin` goes on with; None before that was called. By any thread."""
+        with self._lock:
+            if not self._identity:
+                return None
+            skew = self._skew.kept()
+            arrays = self._arrays()
+        return KeptServed(self._identity, self._position, self._declared(), skew, packed(arrays))
+
+    def _declared(self) -> str:
+        model = self._model
+        parts = (self._layout.id, list(self._slices), dict(model.skew_bounds))
+        return msgspec.json.encode(parts).decode()
+
+    def _arrays(self) -> Arrays:
+        counts = [self.asked, self.labelled, self.expired]
+        parts: dict[str, Any] = {
+            "overall": self._overall.checkpoint(),
+            "rolling": self._rolling.checkpoint(),
+            "newest": self._newest.checkpoint(),
+            "references": self._references.checkpoint(),
+            "skew": self._skew.vectors(),
+            "own": {
+                "counts": np.array(counts),
+                "rungs": self._rungs.copy(),
+                "cursors": self._cursors.dump(),
+            },
+        }
+        for at, table in enumerate(self._slices.values()):
+            parts[f"slice{at}"] = table.checkpoint()
+        return {
+            f"{part}.{name}": array
+            for part, arrays in parts.items()
+            for name, array in arrays.items()
+        }
+
+    def _restore(self, kept: KeptServed) -> None:
+        arrays = unpacked(kept.packed)
+
+        def part(name: str) -> Arrays:
+            begin = f"{name}."
+            return {
+                key.removeprefix(begin): array
+                for key, array in arrays.items()
+                if key.startswith(begin)
+            }
+
+        self._overall = Quality.restored(part("overall"))
+        self._rolling = RollingQuality.restored(part("rolling"))
+        self._newest = RollingQuality.restored(part("newest"))
+        self._references = References.restored(part("references"))
+        for at, name in enumerate(self._slices):
+            self._slices[name] = SliceQuality.restored(part(f"slice{at}"))
+        self._skew.restore(kept.skew, part("skew"))
+        own = part("own")
+        self.asked, self.labelled, self.expired = own["counts"].tolist()
+        # Of rungs that there are by now; they only come to be more.
+        self._rungs[: own["rungs"].size] = own["rungs"]
+        self._cursors.load(own["cursors"])
+        self._position = kept.position
+
     def learn(self, batch: Batch) -> None:
         """Blocks of the examples log, each counted once. A record that is none of it is passed
         over: trainers bury it."""
         for i in range(len(batch)):
-            try:
-                block = blocks.decode(batch.value(i))
-                rows = (
-                    outcomes.ExampleRows.from_arrow(block.rows, self._layout)
-                    if block.rows is not None
-                    else None
-                )
-            except (SchemaError, KeyError, ValueError):
-                continue
-            if rows is None or block.rows is None:
-                continue
-            at = block.rows.column("_offset").to_numpy()
-            index = block.rows.column("_index").to_numpy()
-            if self._cursors.fresh(block.origin, block.partition, at, index).start == 0:
-                self._take(rows)
+            # One by one: whoever saves does not wait until a year is judged.
+            with self._lock:
+                self._learn(batch.value(i))
+                self._position = int(batch.offsets[i]) + 1
+
+    def _learn(self, value: memoryview) -> None:
+        try:
+            block = blocks.decode(value)
+            if block.rows is None:
+                return
+            rows = outcomes.ExampleRows.from_arrow(block.rows, self._layout)
+        except (SchemaError, KeyError, ValueError):
+            return
+        at = block.rows.column("_offset").to_numpy()
+        index = block.rows.column("_index").to_numpy()
+        if self._cursors.fresh(block.origin, block.partition, at, index).start == 0:
+            self._take(rows)
 
     def _take(self, rows: outcomes.ExampleRows) -> None:
         asked = rows.kind == outcomes.ASKED

@@ -5,7 +5,7 @@ long as labels take, and lacks whatever gets none: that is what models learn fro
 
 Each feature is judged now and then as fields of topics are (see `drift`): by bounds that are
 learned, or by one that is declared. When it is judged follows from the examples log alone, so
-whoever reads that again learns the same.
+whoever reads that again learns the same. Of a year that takes minutes, so what came of it is kept.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -47,6 +48,18 @@ class _Pair(NamedTuple):
     learned: Sketch
 
 
+class KeptSkew(msgspec.Struct, frozen=True):
+    """What is saved of a model's skew beside its vectors: what is usual by feature, under which
+    declared `bounds`, the hour of the newest judgement and how many were asked after it, and what
+    was beyond a bound."""
+
+    learned: list[tuple[str, Learned]]
+    bounds: dict[str, float]
+    hour: int
+    since: int
+    told: list[DriftFigures]
+
+
 class Skew:
     """Of one model. `categories` and `numbers` name its vector's columns in order; `bounds` are the
     declared ones, by feature. `told` are the newest judgements by feature that were beyond its
@@ -78,6 +91,31 @@ class Skew:
             if self.is_known:
                 self._judge()
         self._take(rows, asked, learned, slice(first, None))
+
+    def kept(self) -> KeptSkew:
+        """What `restore` goes on with, beside the `vectors`."""
+        learned = [
+            (feature, msgspec.structs.replace(known)) for (_, feature), known in self._usual.items()
+        ]
+        return KeptSkew(learned, dict(self._bounds), self._hour, self._since, self.told)
+
+    def vectors(self) -> dict[str, Fixed]:
+        """The newest that were asked on and that were learned from, where there are any."""
+        found = {}
+        if self._asked:
+            found["asked"] = _joined(self._asked, ASKED)
+        if self._learned:
+            found["learned"] = _joined(self._learned, LEARNED)
+        return found
+
+    def restore(self, kept: KeptSkew, vectors: Mapping[str, Fixed]) -> None:
+        """Go on with what was saved of the same features and bounds."""
+        self._usual = {(None, feature): known for feature, known in kept.learned}
+        self._hour = kept.hour
+        self._since = kept.since
+        self.told = kept.told
+        self._asked = [vectors["asked"]] if "asked" in vectors else []
+        self._learned = [vectors["learned"]] if "learned" in vectors else []
 
     def _take(self, rows: Fixed, asked: Bools, learned: Bools, part: slice) -> None:
         self._asked = _newest(self._asked, rows[part][asked[part]], ASKED)

@@ -36,6 +36,7 @@ SCHEMA: dict[str, Any] = {
 ID_DIGITS = 16
 USER_DIGITS = 9
 U8 = npt.NDArray[np.uint8]
+I64 = npt.NDArray[np.int64]
 
 
 def features() -> dict[str, Aggregate]:
@@ -67,22 +68,28 @@ app = fr.App(os.environ.get("FRESHET_BENCH_APP", "keyed"), topics=[seen], views=
 
 def records(events: int, keys: int = KEYS) -> Iterator[tuple[bytes, int]]:
     """Events in order of their times, with append times, each of a key drawn at random."""
+    for table, times in tables(events, keys):
+        yield from zip(_cut(table), times.tolist())
+
+
+def tables(events: int, keys: int, at_once: int = AT_ONCE) -> Iterator[tuple[U8, I64]]:
+    """The same as tables: the records uint8 `[n, width]` and times int64 `[n]` of so many."""
     rng = np.random.default_rng(keys)
-    for first in range(0, events, AT_ONCE):
-        count = min(AT_ONCE, events - first)
+    for first in range(0, events, at_once):
+        count = min(at_once, events - first)
         numbers = np.arange(first, first + count)
         times = FIRST_MS + numbers * SPAN_MS // events
         users = rng.integers(0, keys, count)
-        yield from zip(encoded(numbers, times, users, rng.normal(size=count)), times.tolist())
+        yield table_of(numbers, times, users, rng.normal(size=count)), times
 
 
-def encoded(
-    numbers: npt.NDArray[np.int64],
-    times: npt.NDArray[np.int64],
-    users: npt.NDArray[np.int64],
-    values: npt.NDArray[np.float64],
-) -> list[bytes]:
-    """Records of events, all of one length: the event's number is its id."""
+def encoded(numbers: I64, times: I64, users: I64, values: npt.NDArray[np.float64]) -> list[bytes]:
+    """Records of events: the event's number is its id."""
+    return _cut(table_of(numbers, times, users, values))
+
+
+def table_of(numbers: I64, times: I64, users: I64, values: npt.NDArray[np.float64]) -> U8:
+    """Records of events, uint8 `[n, width]`, as all are of one length."""
     parts = [
         np.tile(np.frombuffer(HEADER, np.uint8), (len(numbers), 1)),
         _text(numbers, ID_DIGITS),
@@ -90,22 +97,28 @@ def encoded(
         _text(users, USER_DIGITS),
         values.astype("<f8").view(np.uint8).reshape(-1, 8),
     ]
-    table = np.concatenate(parts, axis=1)
+    return np.concatenate(parts, axis=1)
+
+
+def _cut(table: U8) -> list[bytes]:
     width = table.shape[1]
     data = table.tobytes()
     return [data[first : first + width] for first in range(0, len(data), width)]
 
 
-def _text(numbers: npt.NDArray[np.int64], digits: int) -> U8:
+def _text(numbers: I64, digits: int) -> U8:
     """Decimal digits behind their count, as Avro writes a string (specification 1.11, "Binary
     encoding")."""
-    place = 10 ** np.arange(digits - 1, -1, -1)
-    digit = numbers[:, None] // place % 10
-    length = np.full((len(numbers), 1), 2 * digits)  # zigzag
-    return np.concatenate([length, digit + ord("0")], axis=1).astype(np.uint8)
+    found = np.empty((len(numbers), 1 + digits), np.uint8)
+    found[:, 0] = 2 * digits  # zigzag
+    left = numbers
+    for place in range(digits, 0, -1):
+        left, digit = np.divmod(left, 10)
+        found[:, place] = digit + ord("0")
+    return found
 
 
-def _varint(numbers: npt.NDArray[np.int64]) -> U8:
+def _varint(numbers: I64) -> U8:
     """Zigzag numbers of seven bits a byte, the lowest first."""
     shifted = (2 * numbers[:, None]) >> (7 * np.arange(TIME_BYTES))
     low = shifted & 0x7F

@@ -59,9 +59,10 @@ class Steps:
 
 def timed(
     sides: list[tuple[Callable[..., None], tuple[Any, ...]]],
+    patience_seconds: float = PATIENCE_SECONDS,
 ) -> tuple[float, Told]:
     """Start a process for each, let all go at once when they are ready; when that was, and what
-    each told."""
+    each told, for which there is `patience_seconds`."""
     # As the supervisor starts roles.
     os.environ.update({k: v for k, v in SINGLE_THREADED.items() if k not in os.environ})
     context = mp.get_context("spawn")
@@ -79,7 +80,7 @@ def timed(
         pipe.send("go")
     told = {}
     for name, process, pipe in started:
-        assert pipe.poll(PATIENCE_SECONDS), f"{name} did not end"
+        assert pipe.poll(patience_seconds), f"{name} did not end"
         told[name] = pipe.recv()
         process.join()
     return at, told

@@ -4,7 +4,7 @@ As `streams`, for a view of fifteen features over windows from ten minutes to th
 thousand keys and more, every key as likely as any other. Checkpoints come as if 20,000 events came
 in a second, so that a run meets three bases. A run covers a thousand, 100,000 and a million keys;
 `FRESHET_BENCH_KEYS=1000,5000000` others: a key has five events at least, so five millions take some
-minutes.
+minutes. `FRESHET_BENCH_ROUNDS` says how many rounds there are of each, over the same logs.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import os
 import tempfile
 import uuid
 from contextlib import closing
-from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,18 +22,31 @@ from freshet.streams.control.channels import send
 from freshet.streams.operators.checkpoints import DELTAS_PER_BASE
 from freshet.streams.operators.loop import Rhythm
 from tests.bench.harness import Row, at_most
-from tests.bench.operated import Given, by_step, intake, timed, view
+from tests.bench.operated import PATIENCE_SECONDS, Given, by_step, intake, timed, view
+from tests.bench.record_batches import AT_ONCE, Publisher
 from tests.bench.servers import servers
 
 KEYS = [
     int(keys) for keys in os.environ.get("FRESHET_BENCH_KEYS", "1000,100000,1000000").split(",")
 ]
+ROUNDS = int(os.environ.get("FRESHET_BENCH_ROUNDS", "1"))
 APP = "tests.bench.keyed_app"
 PACE = 20_000.0
 BASES = 3
 EVENTS_A_KEY = 5
+# What is slower than that on a machine that others use has stopped.
+LEAST_EVENTS_A_SECOND = 10_000
 COST_BAR, FOLD_BAR_US, DISK_BAR_BYTES = 2.5, 0.5, 200
 BASE_MEMORY_BYTES, KEY_MEMORY_BYTES = 600e6, 300
+
+
+class Filled(NamedTuple):
+    """A log of events, and the app that it is of; `tick` is after them."""
+
+    app: str
+    keys: int
+    events: int
+    tick: int
 
 
 class Found(NamedTuple):
@@ -57,8 +69,13 @@ def events_for(keys: int) -> int:
 
 
 def run() -> list[Row]:
+    """The best of some rounds of each number of keys, in turns."""
     with servers() as (brokers, address):
-        found = [_at(keys, brokers, address) for keys in KEYS]
+        logs = [_fill(keys, brokers) for keys in KEYS]
+        rounds = [
+            [_measured(log, brokers, address, number) for log in logs] for number in range(ROUNDS)
+        ]
+    found = [min(tries, key=lambda one: one.us) for tries in zip(*rounds)]
     few = found[0]
     rows = []
     for one in found:
@@ -110,14 +127,15 @@ def _disk(one: Found) -> Row:
     return row
 
 
-def _at(keys: int, brokers: str, address: str) -> Found:
-    events = events_for(keys)
-    os.environ["FRESHET_BENCH_APP"] = f"bench{uuid.uuid4().hex[:8]}"
-    os.environ["FRESHET_BENCH_KEY_COUNT"] = str(keys)
-    tick = _fill(keys, events, brokers)
+def _measured(filled: Filled, brokers: str, address: str, number: int) -> Found:
+    """All events of a log, under groups and checkpoints of this round's own."""
+    keys, events = filled.keys, filled.events
+    _choose(filled.app, keys)
     with tempfile.TemporaryDirectory() as folder:
-        given = Given(APP, f"kafka://{brokers}", f"redis://{address}/0", folder, tick, pace=PACE)
-        _, told = timed([(intake, (given,)), (view, (given,))])
+        place = (f"kafka://{brokers}", f"redis://{address}/0", folder)
+        given = Given(APP, *place, filled.tick, number, pace=PACE)
+        patience = max(PATIENCE_SECONDS, events / LEAST_EVENTS_A_SECOND)
+        _, told = timed([(intake, (given,)), (view, (given,))], patience)
         bases = [file.stat() for file in Path(folder).rglob("view/**/*.base")]
     cpu = sum(facts["cpu"] for facts in told.values())
     newest = max(bases, key=lambda stat: stat.st_mtime_ns)
@@ -132,22 +150,27 @@ def _at(keys: int, brokers: str, address: str) -> Found:
     )
 
 
-def _fill(keys: int, events: int, brokers: str) -> int:
-    """Publish the records, and move the clock after them; where to."""
+def _choose(app: str, keys: int) -> None:
+    """Whose name processes that are started find the app under."""
+    os.environ["FRESHET_BENCH_APP"] = app
+    os.environ["FRESHET_BENCH_KEY_COUNT"] = str(keys)
+
+
+def _fill(keys: int, brokers: str) -> Filled:
+    """Publish the records once for all rounds, and move the clock after them."""
     from freshet.app import App
     from freshet.roles import plans
     from tests.bench import keyed_app
 
-    app = App(os.environ["FRESHET_BENCH_APP"], [keyed_app.seen], [keyed_app.by_user])
+    app = App(f"bench{uuid.uuid4().hex[:8]}", [keyed_app.seen], [keyed_app.by_user])
     tick = keyed_app.FIRST_MS + keyed_app.SPAN_MS
+    filled = Filled(app.name, keys, events_for(keys), tick)
     with closing(open_log(f"kafka://{brokers}")) as log:
         plans.ensure_topics(app, log)
+        with closing(Publisher(brokers, app.log_of(keyed_app.seen.name))) as publisher:
+            for records, times in keyed_app.tables(filled.events, keys, AT_ONCE):
+                publisher.append(records, int(times[-1]))
         writer = log.writer()
-        source = app.log_of(keyed_app.seen.name)
-        found = keyed_app.records(events, keys)
-        while some := list(islice(found, 10_000)):
-            writer.append(source, 0, [value for value, _ in some], some[-1][1])
-        writer.flush()
         send(writer, app.channels, [Tick(tick)], tick)
         writer.close()
-    return tick
+    return filled

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from freshet.schemas.durations import HOUR_MS
 from freshet.schemas.models.layout import Layout
@@ -19,6 +22,7 @@ from freshet.serving.values.skew import (
     LEARNED,
     LEAST,
     MOST_FEATURES,
+    KeptSkew,
     Skew,
     _numbers,
 )
@@ -192,3 +196,27 @@ def test_what_is_judged_does_not_depend_on_how_the_log_is_cut() -> None:
     assert found[0] == found[1] == found[2]
     assert found[0]
     assert usual[0] == usual[1] == usual[2]
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 70 * 4 * JUDGED_EVERY), st.booleans())
+def test_whoever_goes_on_from_what_was_kept_tells_what_one_that_never_stopped_does(
+    cut: int, is_declared: bool
+) -> None:
+    rng = np.random.default_rng(5)
+    parts = [day(FROM + i * A_DAY, numbers=lambda x: x * rng.uniform(0.5, 2)) for i in range(70)]
+    rows_ = np.concatenate(parts)
+    is_asked = rng.random(len(rows_)) < 0.5
+    bounds = {"price": 0.05} if is_declared else {}
+    whole = Skew(*NAMES, bounds)
+    whole.take(rows_, is_asked, ~is_asked)
+    before = Skew(*NAMES, bounds)
+    before.take(rows_[:cut], is_asked[:cut], ~is_asked[:cut])
+    kept = msgspec.msgpack.decode(msgspec.msgpack.encode(before.kept()), type=KeptSkew)
+    again = Skew(*NAMES, bounds)
+    again.restore(kept, before.vectors())
+    assert again.told == before.told
+    again.take(rows_[cut:], is_asked[cut:], ~is_asked[cut:])
+    assert again.told == whole.told
+    assert again.figures() == whole.figures()
+    assert again.kept() == whole.kept()
