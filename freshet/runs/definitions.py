@@ -41,6 +41,10 @@ class Definitions(msgspec.Struct, frozen=True):
             app.name, facts, {key: at for key, at in left.items() if key not in here}
         )
 
+    def knew(self, thing: str, facts: Facts) -> bool:
+        """Whether a thing was declared with these facts, last or ever before."""
+        return self.facts.get(thing) == facts or _key(thing, facts) in self.left
+
 
 def of(app: App) -> Definitions:
     """What an app declares that has declared nothing else before."""
