@@ -37,14 +37,17 @@ from freshet.hydration.past_reader import PastReader
 from freshet.hydration.record import Hydration
 from freshet.hydration.sources import Arrays, Crashed, Source, SourceLog
 from freshet.schemas.errors import CheckpointError, RegistryError
+from freshet.schemas.wire.facts import one_line
 from freshet.streams.log.contract import Batch, Headers, Log, TopicPartition
 from freshet.streams.operators.checkpoints import START_ANEW, Checkpoints
 from freshet.streams.operators.task import Append
 from freshet.streams.outages import Outages
 
+# States: there is more to read; all that intake has settled is read; all is there; nothing comes on.
 HYDRATING = "hydrating"
-WAITING = "waiting"
+LAGGING = "lagging"
 READY = "ready"
+FAILING = "failing"
 SOURCES = "sources"
 # No position of a log: a task that is to reach it never says that its rows are complete.
 NEVER_REACHED = 1 << 62
@@ -72,6 +75,7 @@ class Rhythm:
 
     save_seconds: float = 10.0  # what is read again after a kill
     look_seconds: float = 1.0  # between two looks at what intake has settled by now
+    stuck_seconds: float = 60.0  # without a record, before it counts as failing
     wall: Callable[[], float] = time.monotonic
 
 
@@ -88,6 +92,8 @@ class Hydrator:
         self.records = 0
         self.waits_for = ""
         self._read_here = 0  # records, by this process
+        self._lags = False
+        self._moved_at = (rhythm or Rhythm()).wall()
         self._work = work
         self._rhythm = rhythm or Rhythm()
         self._started_at = self._rhythm.wall()
@@ -135,6 +141,8 @@ class Hydrator:
             self._take(batch)
         if batches:
             self.waits_for = ""
+            self._lags = False
+            self._moved_at = self._rhythm.wall()
             self._tick()
             if self._rhythm.wall() - self._saved_at >= self._rhythm.save_seconds:
                 self.save()
@@ -144,6 +152,7 @@ class Hydrator:
         if is_due and self._reader.is_at(self._limits()):
             self._look()
             if self._reader.is_at(self._limits()):
+                self._lags = True
                 self._end(max_wait_seconds, now_ms)
         return self.done
 
@@ -171,24 +180,29 @@ class Hydrator:
         self._heads.close()
         self._crashed.close()
 
+    @property
+    def state(self) -> str:
+        """One of the four."""
+        if self.done:
+            return READY
+        if self._rhythm.wall() - self._moved_at >= self._rhythm.stuck_seconds:
+            return FAILING
+        if self._lags:
+            return LAGGING
+        return HYDRATING
+
     def facts(self) -> dict[str, Any]:
         """For status: how far it is, how fast, and how long it will take (seconds)."""
         left = sum(max(0, source.known.until - source.at) for source in self._sources)
         seconds = max(self._rhythm.wall() - self._started_at, 1e-3)
         rate = self._read_here / seconds
-        state = HYDRATING
-        if self.done:
-            state = READY
-        elif self.waits_for:
-            state = WAITING
         return {
-            "view": self._work.view.name,
-            "state": state,
+            "state": self.state,
             "records": self.records,
             "records_left": left,
             "records_a_second": round(rate),
             "seconds_left": round(left / rate) if rate else None,
-            "waits_for": self.waits_for,
+            "waits_for": one_line(self.waits_for),
         }
 
     # ------------------------------------------------------------------------------------- steps

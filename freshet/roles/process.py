@@ -52,6 +52,7 @@ ROLES = {
     "join": ("freshet.roles.operators", "join"),
     "train": ("freshet.roles.operators", "train"),
     "archive": ("freshet.roles.operators", "archive"),
+    "hydrate": ("freshet.roles.hydrate", "run"),
     "release": ("freshet.roles.release", "run"),
     "serve": ("freshet.roles.serve", "run"),
     "control": ("freshet.roles.control", "run"),

@@ -150,7 +150,11 @@ class _Compared:
         if kind == "topic":
             return "all that its log holds is taken in, from the first event on"
         if kind == "view":
-            return f"its rows begin empty, and take events {self._from(name)}"
+            topics = " and ".join(topic.name for topic in self.app.view(name).topics)
+            return (
+                f"its rows are built of all that the log of {topics} holds, with its archive, "
+                "and answer once that is done"
+            )
         if kind == "model":
             model = self.app.model(name)
             lineages = ", ".join(map(model.lineage, model.learners))
@@ -161,22 +165,6 @@ class _Compared:
         return (
             f"{model.lineage(spec)} learns all examples that the log still has, and then takes part"
         )
-
-    def _from(self, view: str) -> str:
-        topics = [topic.name for topic in self.app.view(view).topics]
-        begins = [self._from_topic(topic) for topic in topics]
-        if len(set(begins)) == 1:
-            return begins[0]
-        told = [f"of {topic} {begin}" for topic, begin in zip(topics, begins)]
-        return " and ".join(told)
-
-    def _from_topic(self, topic: str) -> str:
-        since = self._left(f"topic {topic}")
-        if not self._is_other(f"topic {topic}"):
-            return "from now on"
-        if since is not None:
-            return f"from where topic {topic} was left"
-        return f"from the first on that the log of {topic} holds"
 
     def _goes_on(self, thing: str, since: int) -> str:
         kind, _, name = thing.partition(" ")

@@ -66,9 +66,7 @@ def topic(name: str, partitions: int, dedup_by: str = "partition") -> fr.Topic:
     )
 
 
-def app(
-    features: Mapping[str, Any], partitions: int = 1, key: str = "user", **more: Any
-) -> fr.App:
+def app(features: Mapping[str, Any], partitions: int = 1, key: str = "user", **more: Any) -> fr.App:
     """An app with a view that stays, and with `of` (if it has features)."""
     visits = topic("visits", partitions, more.pop("dedup_by", "partition"))
     calls = topic("calls", partitions)
@@ -89,8 +87,10 @@ def sent(step: int) -> dict[str, Sent]:
         events = Sent()
         for at in sorted(step * HOUR + chance.randrange(HOUR) for _ in range(40)):
             shown = at - chance.choice([0, 0, 0, 20 * 60_000, 50 * 60_000])
+            named = chance.choice([chance.randrange(step * 30, step * 30 + 60)] * 9 + [0])
             event: dict[str, Any] = {
-                "id": f"{name}{chance.randrange(step * 30, step * 30 + 60)}",
+                # The last one comes again after it was forgotten.
+                "id": f"{name}{named}",
                 "at": max(shown, 1),
                 "user": f"u{chance.randrange(9)}",
                 "shop": chance.choice(SHOPS),
