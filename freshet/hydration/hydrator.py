@@ -25,6 +25,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from msgspec.structs import replace
 
 from freshet.features.cold.memory import RowMemory
 from freshet.features.packed import Packed
@@ -96,7 +97,7 @@ class Hydrator:
         self._moved_at = (rhythm or Rhythm()).wall()
         self._work = work
         self._rhythm = rhythm or Rhythm()
-        self._started_at = self._rhythm.wall()
+        self._worked_seconds = 0.0
         self._saved_at = self._rhythm.wall()
         self._looked_at = float("-inf")  # never
         self._version = 0
@@ -136,10 +137,12 @@ class Hydrator:
     def step(self, max_wait_seconds: float, now_ms: int) -> bool:
         """Read on, or, where all is read that intake has settled, see whether that is all; whether
         there was anything to do."""
+        began_at = self._rhythm.wall()
         batches = self._reader.poll(self._limits(), max_wait_seconds)
         for batch in batches:
             self._take(batch)
         if batches:
+            self._worked_seconds += self._rhythm.wall() - began_at
             self.waits_for = ""
             self._lags = False
             self._moved_at = self._rhythm.wall()
@@ -181,6 +184,11 @@ class Hydrator:
         self._crashed.close()
 
     @property
+    def _rate(self) -> float:
+        """Records a second, of the time that it worked on them."""
+        return self._read_here / max(self._worked_seconds, 1e-3)
+
+    @property
     def state(self) -> str:
         """One of the four."""
         if self.done:
@@ -194,8 +202,7 @@ class Hydrator:
     def facts(self) -> dict[str, Any]:
         """For status: how far it is, how fast, and how long it will take (seconds)."""
         left = sum(max(0, source.known.until - source.at) for source in self._sources)
-        seconds = max(self._rhythm.wall() - self._started_at, 1e-3)
-        rate = self._read_here / seconds
+        rate = self._rate
         return {
             "state": self.state,
             "records": self.records,
@@ -269,7 +276,14 @@ class Hydrator:
             return
         self.save()
         # Last: the app's view task goes on from what was saved.
-        self.known = record.finish(self._work.url, self.known, self._version, now_ms)
+        done = replace(
+            self.known,
+            finished_ms=now_ms,
+            version=self._version,
+            records=self._read_here,
+            records_a_second=round(self._rate),
+        )
+        self.known = record.finish(self._work.url, done)
         self.waits_for = ""
 
     def _resume(self) -> None:

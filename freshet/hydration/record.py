@@ -14,27 +14,29 @@ import contextlib
 from typing import Any
 
 import msgspec
-from msgspec.structs import replace
 
 from freshet.app import App
 from freshet.features.views.view import View
 from freshet.runs.definitions import Definitions
 from freshet.schemas.errors import CheckpointError
-from freshet.streams.objects import opened, put, put_new
+from freshet.streams.objects import names, opened, put, put_new
 from freshet.streams.operators.checkpoints import START_ANEW, kept_as, positions
 
 FOLDER = "hydrations"
+LEAST_RECORDS = 10_000  # fewer are read before a process has come up to its speed
 
 
 class Hydration(msgspec.Struct, frozen=True):
     """Of a view of this `digest`: since when it is to be built (ms), and when all of it was; its
-    state as of `version` counts then."""
+    state as of `version` counts then. It was read at so many `records_a_second`."""
 
     view: str
     digest: str
     decided_ms: int
     finished_ms: int | None = None
     version: int = 0
+    records: int = 0
+    records_a_second: int = 0
 
 
 def decide(url: str, before: Definitions | None, app: App, now_ms: int) -> None:
@@ -56,12 +58,29 @@ def _add(url: str, made: Hydration) -> None:
         put_new(fs, path, _encoded(made))
 
 
-def finish(url: str, known: Hydration, version: int, now_ms: int) -> Hydration:
+def finish(url: str, done: Hydration) -> Hydration:
     """All of a view is there."""
-    done = replace(known, finished_ms=now_ms, version=version)
-    fs, path = _file(url, known.view, known.digest)
+    fs, path = _file(url, done.view, done.digest)
     put(fs, path, _encoded(done), durable=True)
     return done
+
+
+def rate(url: str) -> float | None:
+    """Records a second of the view that was built last of those that were large enough to tell;
+    None where none was."""
+    fs, root = opened(url)
+    folder = f"{root.rstrip('/')}/{FOLDER}"
+    found = []
+    for name in names(fs, folder):
+        try:
+            made = msgspec.json.decode(fs.cat_file(f"{folder}/{name}"), type=Hydration)
+        except msgspec.DecodeError:  # its view's process says so
+            continue
+        if made.finished_ms is not None and made.records >= LEAST_RECORDS:
+            found.append((made.finished_ms, float(made.records_a_second)))
+    if not found:
+        return None
+    return max(found)[1]
 
 
 def of(url: str, view: View) -> Hydration | None:
