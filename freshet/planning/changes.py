@@ -22,13 +22,6 @@ MEANINGS: Mapping[Class, str] = {
 }
 
 
-class Difference(NamedTuple):
-    """What is declared otherwise, in words; `upstream`: because something is that it comes from."""
-
-    told: str
-    upstream: bool
-
-
 class Change(NamedTuple):
     """Of one thing, such as `view load`."""
 
@@ -36,6 +29,7 @@ class Change(NamedTuple):
     how: How
     kind: Class
     differences: tuple[str, ...]
+    makes_anew: bool = False  # whether another thing begins beside what there is
 
     @property
     def name(self) -> str:
@@ -51,7 +45,7 @@ def changes(before: Definitions | None, app: App, about: Mapping[str, Facts]) ->
     """Of an app that was declared as `before` says when it ran last (None: it has not), in the
     order of the way of the data; what is as it was is none."""
     known = before or Definitions(app.name)
-    found = [_of(thing, known, app.facts[thing], about.get(thing, {})) for thing in app.facts]
+    found = [_of(thing, known, app, about.get(thing, {})) for thing in app.facts]
     gone = [
         Change(thing, "removed", "destructive", ())
         for thing in known.facts
@@ -60,16 +54,18 @@ def changes(before: Definitions | None, app: App, about: Mapping[str, Facts]) ->
     return [change for change in (*found, *gone) if change is not None]
 
 
-def _of(thing: str, known: Definitions, now: Facts, about_now: Facts) -> Change | None:
+def _of(thing: str, known: Definitions, app: App, about_now: Facts) -> Change | None:
     was = known.facts.get(thing)
+    now = app.facts[thing]
     if was is None:
-        return Change(thing, "added", "non-breaking", ())
+        return Change(thing, "added", "non-breaking", (), makes_anew=True)
     own = tuple(_told(was, now, upstream=False))
     if own:
-        return Change(thing, "changed", _class_of(thing), own)
+        return Change(thing, "changed", _class_of(thing, known, app), own, makes_anew=True)
     if was != now:
         whence = tuple(_told(was, now, upstream=True))
-        return Change(thing, "indirectly affected", _class_of(thing), whence)
+        kind = _class_of(thing, known, app)
+        return Change(thing, "indirectly affected", kind, whence, makes_anew=True)
     about_was = known.about.get(thing)
     # What an earlier version of freshet did not write down is not known to be other.
     if about_was is None or about_was == about_now:
@@ -91,10 +87,16 @@ def _only(facts: Facts, upstream: bool) -> Facts:
     }
 
 
-def _class_of(thing: str) -> Class:
+def _class_of(thing: str, known: Definitions, app: App) -> Class:
     """Of what is made anew. A model is of what was asked, and is not asked again; all else is a
-    function of logs that are there."""
-    if thing.startswith("model "):
+    function of logs that are there. So is a lineage of a model that stays."""
+    is_of, _, name = thing.partition(" ")
+    if is_of == "lineage":
+        thing = f"model {name.partition('.')[0]}"
+        if known.facts.get(thing) == app.facts[thing]:
+            return "breaking"
+        return "forward-only"
+    if is_of == "model":
         return "forward-only"
     return "breaking"
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import replace
 
 from freshet.app import App
 from freshet.features.keeping import reach_ms
@@ -78,54 +79,42 @@ def plan(app: App, before: Definitions | None, given: Settings, found: History) 
         before = None
     declared = about(app)
     made = changes(before, app, declared)
-    planned = [_planned(change, app, found) for change in made]
-    changed = {change.thing for change in made}
+    changed = {change.thing for change in made if change.makes_anew}
+    planned = [_planned(change, app, changed, found) for change in made]
+    told = {change.thing for change in made}
     return Plan(
         app.name,
         found.now_ms,
         planned,
-        [thing for thing in app.facts if thing not in changed],
+        [thing for thing in app.facts if thing not in told],
         round(found.rate),
         found.measured,
         _fingerprint(app, declared, before, given, found),
     )
 
 
-def _planned(change: Change, app: App, found: History) -> Planned:
-    refill = None
-    complete: dict[str, int] = {}
-    cold: list[str] = []
-    anew: list[str] = []
-    is_made = change.how != "removed" and change.kind in ("breaking", "non-breaking")
-    is_made = is_made and not (
-        change.is_of == "topic" and change.how == "changed" and change.kind == "non-breaking"
-    )
-    if change.is_of == "topic" and is_made:
-        refill = _refill([app.log_of(change.name)], found)
-    if change.is_of == "view" and is_made:
+def _planned(change: Change, app: App, changed: set[str], found: History) -> Planned:
+    """`changed` are all things that are declared otherwise."""
+    told = Planned(change.thing, change.how, change.kind, list(change.differences))
+    if change.how == "removed" or not change.makes_anew:
+        return told
+    if change.is_of == "topic":
+        return replace(told, refill=_refill([app.log_of(change.name)], found))
+    if change.is_of == "view":
         view = app.view(change.name)
         logs = [app.log_of(topic.name) for topic in view.topics]
-        refill = _refill(logs, found)
         complete = _complete_from(view, [found.of(log) for log in logs], found.now_ms)
-    if change.is_of == "model" and change.how != "removed" and change.kind != "metadata":
+        return replace(told, refill=_refill(logs, found), complete_from=complete)
+    if change.is_of == "model":
         model = app.model(change.name)
-        cold = [model.lineage(learner) for learner in model.learners]
-    if change.is_of == "lineage" and change.how in ("added", "changed"):
-        of_model, _, learner = change.name.partition(".")
-        model = app.model(of_model)
-        (spec,) = (spec for spec in model.learners if spec.name == learner)
-        refill = _refill([app.examples_log_of(model)], found)
-        anew = [model.lineage(spec)]
-    return Planned(
-        change.thing,
-        change.how,
-        change.kind,
-        list(change.differences),
-        refill,
-        cold,
-        anew,
-        complete,
-    )
+        return replace(told, start_cold=[model.lineage(learner) for learner in model.learners])
+    name, _, learner = change.name.partition(".")
+    if f"model {name}" in changed:
+        return told  # the model tells of all of its lineages
+    model = app.model(name)
+    (spec,) = (spec for spec in model.learners if spec.name == learner)
+    refill = _refill([app.examples_log_of(model)], found)
+    return replace(told, refill=refill, learn_anew=[model.lineage(spec)])
 
 
 def _refill(logs: list[str], found: History) -> Refill | None:
