@@ -26,12 +26,12 @@ from freshet.features.views.task import ViewTask
 from freshet.features.views.view import View
 from freshet.hydration import record as hydrations
 from freshet.hydration.hydrator import Hydrator, Rhythm, past_of
-from freshet.hydration.works import work_of
 from freshet.learners.catalog import predictor
 from freshet.learners.contract import Export, LearnerSpec
 from freshet.learners.model import Model
 from freshet.learners.snapshots import files as snapshots
 from freshet.learners.snapshots.signing import Signer, Verifier, create_key
+from freshet.rebuilding.works import work_of
 from freshet.replay.replayer import Events, published
 from freshet.roles import plans
 from freshet.roles.names import intakes
@@ -248,8 +248,9 @@ class LocalRun:
         def make(topic: str, partition: int) -> Task:
             view = views[topic]
             identity = self.log.bounds(topic).identity
-            past = past_of(self._checkpoints_url, view, partition, identity, Outages())
-            return ViewTask(view, self.app.stored_as(view), partition, store, past=past)
+            task = ViewTask(view, self.app.stored_as(view), partition, store)
+            task.past = past_of(self._checkpoints_url, view, partition, identity, Outages())
+            return task
 
         return make
 

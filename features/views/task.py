@@ -75,7 +75,6 @@ class ViewTask:
         store: Store,
         end: int = 0,
         memory: RowMemory | None = None,
-        past: Callable[[ViewTask], Arrays | None] | None = None,
     ) -> None:
         self.name = f"view:{view.name}:{partition}"
         self._view = view
@@ -96,7 +95,7 @@ class ViewTask:
         self._mark = PartitionMark(store, stored_as, partition)
         self._position = 0  # in the log: the offset after what was applied
         self._end = end
-        self._past = past
+        self.past: Callable[[ViewTask], Arrays | None] | None = None
         self._events = 0
         self._refused = RefusedRows(store, stored_as)
         self._unwritten: list[tuple[list[bytes], Packed]] = []
@@ -107,9 +106,9 @@ class ViewTask:
 
     def prepare(self, batch: Batch) -> None:
         """The rows of events from before its log."""
-        if self._past is None:
+        if self.past is None:
             return
-        state = self._past(self)
+        state = self.past(self)
         if state is None:
             raise NotYet
         self.load(state, [])
@@ -173,7 +172,7 @@ class ViewTask:
     def write(self) -> None:
         """Write touched rows; all of them if the store has lost some; then the mark. What could not
         be written is kept for the next try."""
-        if self._past is not None:
+        if self.past is not None:
             return
         if self._generation is None:
             self._generation = self._store.generation()
@@ -262,7 +261,7 @@ class ViewTask:
     ) -> None:
         if any(is_named(part) for part in (base, *deltas)):
             self._bounded()
-        self._past = None
+        self.past = None
         self._rows.load(base, deltas)
         newest = deltas[-1] if deltas else base
         self._cursors.load(newest["_cursors"])
@@ -301,7 +300,7 @@ class ViewTask:
             "finished": self.finished,
             **self._refused.facts(),
         }
-        if self._past is not None:
+        if self.past is not None:
             facts["waits_for_its_past"] = True
         if isinstance(self._rows, BoundedRows):
             facts["keys_on_disk"] = self._rows.on_disk

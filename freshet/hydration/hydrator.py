@@ -44,7 +44,7 @@ from freshet.streams.operators.checkpoints import START_ANEW, Checkpoints
 from freshet.streams.operators.task import Append
 from freshet.streams.outages import Outages
 
-# States: there is more to read; all that intake has settled is read; all is there; nothing comes on.
+# There is more to read; all that intake has settled is read; all is there; nothing comes on.
 HYDRATING = "hydrating"
 LAGGING = "lagging"
 READY = "ready"

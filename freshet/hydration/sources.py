@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from freshet.schemas.errors import SchemaError
 from freshet.schemas.wire import blocks
-from freshet.streams.intake.recorded import Recorded, recorded
+from freshet.streams.admission.recorded import Recorded, recorded
 from freshet.streams.log.contract import Batch, Log, TopicPartition
 from freshet.streams.operators.checkpoints import Checkpoints
 from freshet.streams.operators.task import Append, Outputs, Task, Ticking

@@ -116,8 +116,8 @@ def view(ctx: Context) -> None:
         _, end = bounds.spans[partition]
         own = views[topic]
         stored_as = ctx.app.stored_as(own)
-        past = past_of(url, own, partition, bounds.identity, ctx.vitals.outages)
-        made = ViewTask(own, stored_as, partition, store, end, memory, past)
+        made = ViewTask(own, stored_as, partition, store, end, memory)
+        made.past = past_of(url, own, partition, bounds.identity, ctx.vitals.outages)
         made.trusted_seconds = TRUSTED_SECONDS
         return made
 

@@ -43,6 +43,7 @@ from freshet.schemas.wire.blocks import Block
 from freshet.streams.admission import events
 from freshet.streams.admission.admission import Admission, When
 from freshet.streams.admission.kernels import APPLIED
+from freshet.streams.admission.recorded import Recorded
 from freshet.streams.admission.vouched import (
     Vouched,
     ahead_of,
@@ -62,7 +63,6 @@ from freshet.streams.intake.fates import (
 from freshet.streams.intake.field_statistics import TopicStatistics
 from freshet.streams.intake.imputation import Imputer
 from freshet.streams.intake.ledger import LEDGER_BLOCK, LedgerBook
-from freshet.streams.intake.recorded import Recorded
 from freshet.streams.intake.refusals import (
     labels_of,
     refuse_labels,

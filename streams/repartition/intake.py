@@ -14,7 +14,7 @@ from freshet.schemas.errors import SchemaError
 from freshet.schemas.topics.topic import Freshness
 from freshet.schemas.wire import blocks
 from freshet.schemas.wire.blocks import Block
-from freshet.streams.intake.recorded import Recorded
+from freshet.streams.admission.recorded import Recorded
 from freshet.streams.intake.task import IntakePlan, IntakeTask
 from freshet.streams.log.contract import Batch
 from freshet.streams.operators.loop import ENVIRONMENT

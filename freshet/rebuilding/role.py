@@ -18,7 +18,7 @@ from freshet.features.stores.complete_store import reflected
 from freshet.features.stores.contract import Store
 from freshet.hydration import record
 from freshet.hydration.hydrator import Hydrator
-from freshet.hydration.works import work_of
+from freshet.rebuilding.works import work_of
 from freshet.roles import plans
 from freshet.roles.context import Context
 from freshet.roles.operators import planned
