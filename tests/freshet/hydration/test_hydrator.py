@@ -14,10 +14,16 @@ import polars as pl
 import pytest
 
 import freshet as fr
+from freshet import testing
+from freshet.features.cold.memory import RowMemory
 from freshet.features.reading.api import FeatureReader, FeaturesRequest
 from freshet.features.stores.marks import KEY_PREFIX
-from freshet.hydration import record
+from freshet.hydration import past_reader, record
+from freshet.hydration.hydrator import Hydrator
 from freshet.schemas.wire.messages import Setting
+from freshet.streams.intake.task import IntakeTask
+from freshet.streams.log.contract import Batch
+from freshet.streams.operators.task import Outputs
 from freshet.testing import LocalRun, MemoryStore
 
 HOUR = 3_600_000
@@ -198,3 +204,76 @@ def test_nothing_is_built_where_nothing_was_before(tmp_path: Path) -> None:
     played(declared, tmp_path, MemoryStore(), range(3, 5))
     url = str(tmp_path / "checkpoints")
     assert all(record.of(url, view) is None for view in declared.views)
+
+
+def test_killed_anywhere_it_goes_on_from_its_last_save_to_the_same_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = app({"mean": MEAN, "n": COUNT}, partitions=2)
+    store = MemoryStore()
+    played(app({}, partitions=2), tmp_path, store, range(1, CHANGED_AT))
+    monkeypatch.setattr(past_reader, "MAX_RECORDS", 7)
+    chance = random.Random(1)
+    saved = 0
+    with LocalRun(now, tmp_path, store) as local:
+        for _ in range(12):
+            (hydrator,) = local._hydrators
+            assert hydrator.records == saved, "no more is read again than since the last save"
+            for _ in range(chance.randrange(9)):
+                hydrator.step(0.02, 0)
+            if chance.random() < 0.5:
+                hydrator.save()
+                saved = hydrator.records
+            else:
+                cut_off_while_saving(hydrator)
+            hydrator.close()
+            local._hydrators = local._hydrations()
+        assert saved > 7
+        for step in range(CHANGED_AT, STEPS):
+            local.step(step * HOUR, (step + 1) * HOUR, {}, sent(step))
+    always = MemoryStore()
+    played(now, tmp_path / "always", always, range(1, STEPS))
+    np.testing.assert_allclose(values(now, store), values(now, always), rtol=1e-9)
+
+
+def cut_off_while_saving(hydrator: Hydrator) -> None:
+    """Its parts are there, and nothing says that they count."""
+
+    class Cut(Exception):
+        pass
+
+    def cut(*given: object, **more: object) -> None:
+        raise Cut
+
+    hydrator._commits.save = cut  # type: ignore[method-assign]
+    with pytest.raises(Cut):
+        hydrator.save()
+
+
+def test_rows_that_memory_has_no_room_for_are_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("rocksdict")
+    now = app({"mean": MEAN, "n": COUNT})
+    store, always = MemoryStore(), MemoryStore()
+    played(now, tmp_path / "always", always, range(1, STEPS))
+    played(app({}), tmp_path / "later", store, range(1, CHANGED_AT))
+    monkeypatch.setattr(testing, "RowMemory", lambda: RowMemory(tmp_path / "rows", 2_000))
+    played(now, tmp_path / "later", store, range(CHANGED_AT, STEPS))
+    assert rows(now, store) == rows(now, always)
+
+
+def test_a_record_that_crashed_intake_is_left_out_and_tried_by_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    took = IntakeTask.take
+
+    def take(self: IntakeTask, batch: Batch, out: Outputs, moved: Any = None) -> None:
+        if batch.topic == "past.visits" and 50 in batch.offsets:
+            raise RuntimeError("this one")
+        took(self, batch, out, moved)
+
+    monkeypatch.setattr(IntakeTask, "take", take)
+    now = app({"mean": MEAN, "n": COUNT})
+    always, later = both(tmp_path, app({}), now)
+    assert rows(now, later) == rows(now, always)
