@@ -257,9 +257,10 @@ class Hydrator:
             partitions = sum(1 for other in self._sources if other.topic == source.topic)
             for append in source.tick(min(read), partitions).appends:
                 self._fold(append)
-        if self._work.view.keep is not None:
+        # Once they were written, rows that are over are let go, and others may go to disk.
+        if self._work.view.keep is not None or self._work.memory.most_bytes:
             for task in self._views:
-                task.write()  # rows that are over are let go once they were written
+                task.write()
 
     def _fold(self, append: Append) -> None:
         self._views[append.partition].apply(_as_batch(append))

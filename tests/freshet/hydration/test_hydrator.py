@@ -260,6 +260,7 @@ def test_rows_that_memory_has_no_room_for_are_the_same(
     played(app({}), tmp_path / "later", store, range(1, CHANGED_AT))
     monkeypatch.setattr(testing, "RowMemory", lambda: RowMemory(tmp_path / "rows", 2_000))
     played(now, tmp_path / "later", store, range(CHANGED_AT, STEPS))
+    assert list((tmp_path / "later" / "checkpoints" / "hydrate").glob("of.*/0/files/*"))
     assert rows(now, store) == rows(now, always)
 
 
