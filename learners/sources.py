@@ -160,7 +160,9 @@ def _given(statement: ast.stmt, number: int) -> list[str]:
             found.append(node.name)
         elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
             found.append(node.id)
-        elif (isinstance(node, ast.Subscript | ast.Attribute) and isinstance(node.ctx, ast.Store)) or (isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)):
+        elif (
+            isinstance(node, ast.Subscript | ast.Attribute) and isinstance(node.ctx, ast.Store)
+        ) or (isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)):
             return [elsewhere]
     return list(dict.fromkeys(found))
 
