@@ -25,15 +25,15 @@ MAX_AGES = 2
 
 def endless(features: Mapping[str, Aggregate]) -> list[str]:
     """The features that say something of a key however long ago it was seen."""
-    return [name for name, own in features.items() if not _reach_ms(own)]
+    return [name for name, own in features.items() if not reach_ms(own)]
 
 
 def longest_ms(features: Mapping[str, Aggregate]) -> int:
     """The longest window (ms), 0 where there is none."""
-    return max((_reach_ms(own) for own in features.values()), default=0)
+    return max((reach_ms(own) for own in features.values()), default=0)
 
 
-def _reach_ms(feature: Aggregate) -> int:
+def reach_ms(feature: Aggregate) -> int:
     """How old (ms) the oldest event is that it is of; 0 where that has no bound."""
     if isinstance(feature, LastDistinct):
         return feature.over_ms

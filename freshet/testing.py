@@ -18,18 +18,24 @@ from typing import Any
 import numpy as np
 
 from freshet.app import App
+from freshet.features.cold.memory import RowMemory
 from freshet.features.stores.complete_store import reflected
 from freshet.features.stores.contract import Store
 from freshet.features.stores.memory_store import MemoryStore
 from freshet.features.views.task import ViewTask
+from freshet.features.views.view import View
+from freshet.hydration import record as hydrations
+from freshet.hydration.hydrator import Hydrator, Rhythm, past_of
 from freshet.learners.catalog import predictor
 from freshet.learners.contract import Export, LearnerSpec
 from freshet.learners.model import Model
 from freshet.learners.snapshots import files as snapshots
 from freshet.learners.snapshots.signing import Signer, Verifier, create_key
+from freshet.rebuilding.works import work_of
 from freshet.replay.replayer import Events, published
 from freshet.roles import plans
 from freshet.roles.names import intakes
+from freshet.runs import definitions
 from freshet.runs.clusters import routed
 from freshet.schemas.errors import ComponentError, DefinitionError
 from freshet.schemas.topics.topic import Topic
@@ -161,6 +167,7 @@ class LocalRun:
         self._refuse_registries()
         plans.ensure_topics(app, self.log)
         self._checkpoints_url = str(directory / "checkpoints")
+        self._begin_as_declared()
         for name in ("trainer", "qualifier"):
             create_key(directory / "keys" / name)
         self._trainer, self._qualifier = (
@@ -172,6 +179,7 @@ class LocalRun:
         self.swaps: list[Settled] = []
         self._partitions: dict[Operator, int] = {}
         self.operators = self._operators()
+        self._hydrators = self._hydrations()
         self._follower = Follower(self.log, app.control_log)
         signer = Signer.load(directory / "keys" / "qualifier")
         archive = directory / "snapshots"
@@ -224,9 +232,7 @@ class LocalRun:
                 self._operator(
                     "view",
                     list(views),
-                    lambda topic, partition: ViewTask(
-                        views[topic], app.stored_as(views[topic]), partition, store
-                    ),
+                    self._view_task(views, store),
                 )
             )
         if app.models:
@@ -237,6 +243,58 @@ class LocalRun:
             )
         made += [self._train(model, spec) for model in app.models for spec in model.learners]
         return made
+
+    def _view_task(self, views: Mapping[str, View], store: Store) -> Callable[[str, int], Task]:
+        def make(topic: str, partition: int) -> Task:
+            view = views[topic]
+            identity = self.log.bounds(topic).identity
+            task = ViewTask(view, self.app.stored_as(view), partition, store)
+            task.past = past_of(self._checkpoints_url, view, partition, identity, Outages())
+            return task
+
+        return make
+
+    def _begin_as_declared(self) -> None:
+        """See what is declared otherwise than in this folder before."""
+        before = definitions.read(self._checkpoints_url)
+        now_ms = WallClock().now_ms()
+        hydrations.decide(self._checkpoints_url, before, self.app, now_ms)
+        definitions.keep(self._checkpoints_url, before, self.app, now_ms)
+
+    def _hydrations(self) -> list[Hydrator]:
+        """What builds views that are new in this folder from its past."""
+        app = self.app
+        url = self._checkpoints_url
+        intake_plans = {topic.name: self._intake_plan(topic) for topic in app.topics}
+        starts = plans.starts(app, self.log, url, WallClock().now_ms)
+        found = []
+        for view in hydrations.unfinished(url, app):
+            place = (self.log, url, Outages())
+            work = work_of(app, view, intake_plans, place, starts, RowMemory())
+            known = hydrations.of(url, view)
+            assert known is not None
+            found.append(Hydrator(work, known, Rhythm(look_seconds=0.0)))
+        return found
+
+    def _hydrate(self) -> None:
+        """Views have their past before they take what the step brought."""
+        if not self._hydrators:
+            return
+        for operator in self.operators:
+            if operator.role.startswith(("intake", "dedup")):
+                operator.checkpoint()  # what it has not saved is not the past yet
+        deadline = time.monotonic() + STEP_SECONDS
+        for hydrator in self._hydrators:
+            while not hydrator.done:
+                hydrator.step(WAIT_SECONDS, self._clock.now_ms())
+                if time.monotonic() > deadline:
+                    raise ComponentError(
+                        f"view {hydrator.known.view}",
+                        f"was not built from the past within {STEP_SECONDS:.0f} s",
+                        f"It waits for {hydrator.waits_for or 'its log'}.",
+                    )
+            hydrator.close()
+        self._hydrators = []
 
     def _intake_plan(self, topic: Topic) -> IntakePlan:
         """By the schemas that the topic has had in this folder, as in a run."""
@@ -330,6 +388,8 @@ class LocalRun:
         self._writer.flush()
         self._tell([Tick(end_ms)])
         for operator in self.operators:
+            if operator.role == "view":
+                self._hydrate()
             self._finish(operator, end_ms)
         self._settle()
         return answer
@@ -433,6 +493,8 @@ class LocalRun:
         for operator in self.operators:
             operator.checkpoint()
             operator.close()
+        for hydrator in self._hydrators:
+            hydrator.close()
         self._follower.close()
         self._writer.close()
         self.log.close()

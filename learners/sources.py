@@ -2,9 +2,13 @@
 the app's own.
 
 Seen are functions, classes and constants at the top of the app's modules that the learner's class
-uses, directly or by one another, and what those modules put elsewhere (a predictor into the
-catalog). Comments, docstrings and layout are no part of them. Not seen are libraries, freshet
-itself, what is found by a name made at run time, and files that the code reads.
+uses, directly or by one another, also where the top makes them under a condition, and what those
+modules put elsewhere (a predictor into the catalog). Comments, docstrings and layout are no part of
+them. Not seen are libraries, freshet itself, what is found by a name made at run time, and files
+that the code reads.
+
+What has no text that tells it from others is refused: a class that is made within a function, since
+that may have put anything into it, and modules of the app's own that are no text of Python's.
 """
 
 from __future__ import annotations
@@ -24,7 +28,11 @@ from freshet.schemas.topics.digests import Facts, detailed
 
 _INSTALLED = ("site-packages", "dist-packages")
 _ADDRESS = " at 0x"  # in what Python prints of a thing that says nothing of itself
+LOCAL = "<locals>"  # in the qualified name of what a function made
 _WHOLE = ""  # stands for all of a module, where a name stands for one thing at its top
+
+
+_DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 
 class _Place(NamedTuple):
@@ -38,7 +46,8 @@ def definition_of(learner: LearnerSpec) -> Facts:
     """The facts of a learner.
 
     Raises:
-        DefinitionError: it prints as where it lies in memory, which no other process can tell.
+        DefinitionError: it prints as where it lies in memory, which no other process can tell; or
+            its code has no text.
     """
     declared = repr(learner)
     if _ADDRESS in declared:
@@ -47,7 +56,31 @@ def definition_of(learner: LearnerSpec) -> Facts:
             f"prints as {declared}, which is another text in each process",
             "Make it a frozen dataclass whose fields are numbers and texts.",
         )
-    return {"declared": declared, **_code_of(type(learner))}
+    kind = type(learner)
+    _refuse_unwritten(kind)
+    return {"declared": declared, **_code_of(kind)}
+
+
+def _refuse_unwritten(kind: type) -> None:
+    """Raises `DefinitionError` for a class of the app's own that the text of a module does not
+    tell."""
+    file = getattr(sys.modules.get(kind.__module__), "__file__", None)
+    if file is None:
+        raise _not_digestible(
+            f"learner class {kind.__qualname__}",
+            f"is of module {kind.__module__}, which was read from no file",
+            "Write it into a module beside the app's file.",
+        )
+    if LOCAL in kind.__qualname__ and _is_own(kind.__module__, Path(file)):
+        raise _not_digestible(
+            f"learner class {kind.__qualname__}",
+            "is made within a function, which may put anything into it",
+            "Write it at the top of a module, and make fields of what differs.",
+        )
+
+
+def _not_digestible(what: str, cause: str, next_step: str) -> DefinitionError:
+    return DefinitionError(what, f"cannot be digested: it {cause}", next_step)
 
 
 # By the class itself: a later load may put another module under the same name.
@@ -93,11 +126,16 @@ def _module(name: str) -> _Module | None:
         return None
     try:
         tree = ast.parse(Path(file).read_text(encoding="utf-8"))
-    except (OSError, SyntaxError, ValueError):  # no text of Python's, such as a compiled module
-        return None
+    except (OSError, SyntaxError, ValueError) as error:  # a compiled module, say
+        raise _not_digestible(
+            f"module {name}",
+            f"is of the app's own, and its file {Path(file).name} is no text of Python's",
+            "Install it as a package, and give learners that use it another name with each version.",
+        ) from error
     module = _Module(name, {}, {}, [])
     for number, statement in enumerate(tree.body):
-        module.imported.update(_imports(statement, name))
+        for node in _at_the_top(statement):
+            module.imported.update(_imports(node, name))
         for given in _given(statement, number):
             module.tops.setdefault(given, []).append(_without_docstrings(statement))
             if not given.isidentifier():
@@ -113,19 +151,30 @@ def _is_own(name: str, file: Path) -> bool:
 
 def _given(statement: ast.stmt, number: int) -> list[str]:
     """The names that a statement at the top of a module gives something. One that puts something
-    elsewhere, as `PREDICTORS[KIND] = …` does, has its number for a name."""
-    if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-        return [statement.name]
-    if not isinstance(statement, ast.Assign | ast.AnnAssign | ast.AugAssign):
-        return []
-    if isinstance(statement, ast.Assign):
-        targets = statement.targets
-    else:
-        targets = [statement.target]
-    if any(isinstance(target, ast.Subscript | ast.Attribute) for target in targets):
-        return [f"statement {number}"]
-    nodes = (node for target in targets for node in ast.walk(target))
-    return [node.id for node in nodes if isinstance(node, ast.Name)]
+    elsewhere, as `PREDICTORS[KIND] = …` and `PREDICTORS.update(…)` do, has its number for a
+    name."""
+    elsewhere = f"statement {number}"
+    found: list[str] = []
+    for node in _at_the_top(statement):
+        if isinstance(node, _DEFINITIONS):
+            found.append(node.name)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            found.append(node.id)
+        elif (
+            isinstance(node, ast.Subscript | ast.Attribute) and isinstance(node.ctx, ast.Store)
+        ) or (isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)):
+            return [elsewhere]
+    return list(dict.fromkeys(found))
+
+
+def _at_the_top(statement: ast.AST) -> Iterator[ast.AST]:
+    """A statement at the top of a module, and what is in it, also under a condition; but for what
+    is within functions and classes."""
+    yield statement
+    if isinstance(statement, _DEFINITIONS):
+        return
+    for child in ast.iter_child_nodes(statement):
+        yield from _at_the_top(child)
 
 
 def _without_docstrings(statement: ast.stmt) -> ast.stmt:

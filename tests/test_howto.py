@@ -665,36 +665,38 @@ class Anew:
     told: tuple[str, ...] = ()
 
 
-BEGIN_NOW = "its rows begin empty, and take events from now on"
-BEGIN_FIRST = "its rows begin empty, and take events from the first on that the log of {} holds"
+BUILT = (
+    "its rows are built of all that the log of {} holds, with its archive, and answer once that is "
+    "done"
+)
 TAKEN_IN = "all that its log holds is taken in, from the first event on"
 FILTER = ('"nobody"}', '"nobody", "odd": pl.col("minutes_late") > 500}')
 WINDOW = ('fr.count(over="10m")', 'fr.count(over="20m")')
 MODELS_BEGIN_ANEW = {
-    "a view's window": Anew((WINDOW,), load=NEW, values=(NEW / 2, 20.0), told=(BEGIN_NOW,)),
+    "a view's window": Anew((WINDOW,), told=(BUILT.format("handovers"),)),
     "a feature added to a view": Anew(
         (('fr.count(over="10m")}', 'fr.count(over="10m"), "kg": fr.mean("weight_kg", over="10m")}'),),
-        load=NEW, values=(NEW / 2, 20.0), told=(BEGIN_NOW, "feature kg is added: mean(weight_kg over 10m)"),
+        told=(BUILT.format("handovers"), "feature kg is added: mean(weight_kg over 10m)"),
     ),
     "a view's key": Anew(
         (('"load", handovers, key="courier"', '"load", handovers, key=("courier", "city")'),),
-        load=NEW, values=(NEW / 2, 20.0), told=(BEGIN_NOW, "key was courier, is courier, city"),
+        told=(BUILT.format("handovers"), "key was courier, is courier, city"),
     ),
-    "a view added to the model": Anew((*CITIES, READS_CITIES), told=(BEGIN_NOW, "view cities is added")),
-    "a filter added": Anew((FILTER,), told=(TAKEN_IN, BEGIN_FIRST.format("deliveries"))),
+    "a view added to the model": Anew((*CITIES, READS_CITIES), told=(BUILT.format("deliveries"), "view cities is added")),
+    "a filter added": Anew((FILTER,), told=(TAKEN_IN, BUILT.format("deliveries"))),
     "a filter's expression": Anew(
         (('pl.col("courier") == "nobody"', 'pl.col("minutes_late") < 1.0'),),
-        punctuality=ALL // 2, learned=NEW // 2, told=(TAKEN_IN, BEGIN_FIRST.format("deliveries")),
+        punctuality=ALL // 2, learned=NEW // 2, told=(TAKEN_IN, BUILT.format("deliveries")),
     ),
     "an impute removed": Anew(
         (('    impute={"weight_kg": fr.impute.constant(1.0)},\n', ""),),
-        told=(TAKEN_IN, BEGIN_FIRST.format("handovers"), "impute weight_kg is gone"),
+        told=(TAKEN_IN, BUILT.format("handovers"), "impute weight_kg is gone"),
     ),
     "the value of a constant impute": Anew(
         (("constant(1.0)", "constant(2.0)"),),
-        told=(TAKEN_IN, BEGIN_FIRST.format("handovers"), "impute weight_kg was constant 1.0, is constant 2.0"),
+        told=(TAKEN_IN, BUILT.format("handovers"), "impute weight_kg was constant 1.0, is constant 2.0"),
     ),
-    "domain": Anew((('"Porto"]', '"Porto", "Rome"]'),), told=(TAKEN_IN, BEGIN_FIRST.format("handovers"))),
+    "domain": Anew((('"Porto"]', '"Porto", "Rome"]'),), told=(TAKEN_IN, BUILT.format("handovers"))),
     "range": Anew((("[-600, 6000]", "[-600, 9000]"),), told=("range -600 to 6000, is number, range -600 to 9000",)),
     "dedup": Anew((('    event_time="at",\n    drop', '    event_time="at",\n    dedup="2h",\n    drop'),), told=("dedup was 1h, is 2h",)),
     "max_age": Anew((('fr.count(over="10m")}', 'fr.count(over="10m")}, max_age="1h"'),), told=("view load is another",)),
@@ -745,19 +747,19 @@ def test_a_topic_that_was_changed_and_put_back_misses_nothing(
     assert sum(went.of("intake:deliveries")["fates"].values()) == ALL + NEW
 
 
-def test_a_view_that_is_added_begins_now(parcels: tuple[Path, str], copy: Path) -> None:
+def test_a_view_that_is_added_has_the_past(parcels: tuple[Path, str], copy: Path) -> None:
     went = go_on(copy, edited(parcels[1], *CITIES), BEFORE, 2)
-    assert went.of("view:cities")["events"] == NEW
+    assert went.of("view:cities")["events"] == ALL
     assert went.rungs == ["champion"] * 2
-    assert went.told == [f"view cities is new: {BEGIN_NOW}."]
+    assert went.told == [f"view cities is new: {BUILT.format('deliveries')}."]
 
 
-def test_a_view_of_another_name_begins_now(parcels: tuple[Path, str], copy: Path) -> None:
+def test_a_view_of_another_name_has_the_past(parcels: tuple[Path, str], copy: Path) -> None:
     renamed = ('fr.View("load"', 'fr.View("burden"')
     went = go_on(copy, edited(parcels[1], renamed), BEFORE, 2)
-    assert went.of("view:burden")["events"] == NEW
+    assert went.of("view:burden")["events"] == ALL
     assert went.of("view:punctuality")["events"] == ALL
-    assert went.told[0] == f"view burden is new: {BEGIN_NOW}."
+    assert went.told[0] == f"view burden is new: {BUILT.format('handovers')}."
     assert went.told[-1] == "view load is gone: what it has kept is left as it is."
 
 

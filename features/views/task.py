@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ from freshet.schemas.wire import blocks
 from freshet.streams.log.contract import Batch
 from freshet.streams.operators.dead_letters import RefusedRow
 from freshet.streams.operators.origins import Cursors, Ticks
-from freshet.streams.operators.task import Outputs, without_rows
+from freshet.streams.operators.task import Arrays, NotYet, Outputs, without_rows
 
 I64 = npt.NDArray[np.int64]
 ROWS_A_WRITE = 5_000
@@ -56,6 +56,11 @@ class ViewTask:
     A mark tells readers when they are all there. `end` is where the partition's log ended when it
     was assigned: before this task has come that far, it may lack rows that an earlier one has had,
     and does not say that they are complete. Rows that `memory` has no room for lie on disk.
+
+    A view that was declared while its topics had been taken in has a `past` of another task's: what
+    that dumped of the partition once all of it is built, None before. As long as it waits for that
+    it takes nothing, and does not say that its rows are complete. Rows of the past are of versions
+    below those of all events that follow it.
 
     What the store's generation was is trusted for `trusted_seconds`, but never where a mark is to
     be put, or time to be told: rows that were lost meanwhile are of a generation that no mark is
@@ -90,6 +95,7 @@ class ViewTask:
         self._mark = PartitionMark(store, stored_as, partition)
         self._position = 0  # in the log: the offset after what was applied
         self._end = end
+        self.past: Callable[[ViewTask], Arrays | None] | None = None
         self._events = 0
         self._refused = RefusedRows(store, stored_as)
         self._unwritten: list[tuple[list[bytes], Packed]] = []
@@ -97,6 +103,15 @@ class ViewTask:
     @property
     def finished(self) -> int:
         return self._ticks.finished
+
+    def prepare(self, batch: Batch) -> None:
+        """The rows of events from before its log."""
+        if self.past is None:
+            return
+        state = self.past(self)
+        if state is None:
+            raise NotYet
+        self.load(state, [])
 
     def apply(self, batch: Batch) -> Outputs:
         for i in range(len(batch)):
@@ -157,6 +172,8 @@ class ViewTask:
     def write(self) -> None:
         """Write touched rows; all of them if the store has lost some; then the mark. What could not
         be written is kept for the next try."""
+        if self.past is not None:
+            return
         if self._generation is None:
             self._generation = self._store.generation()
         touched = self._rows.hand_over()
@@ -245,6 +262,7 @@ class ViewTask:
     ) -> None:
         if any(is_named(part) for part in (base, *deltas)):
             self._bounded()
+        self.past = None
         self._rows.load(base, deltas)
         newest = deltas[-1] if deltas else base
         self._cursors.load(newest["_cursors"])
@@ -283,6 +301,8 @@ class ViewTask:
             "finished": self.finished,
             **self._refused.facts(),
         }
+        if self.past is not None:
+            facts["waits_for_its_past"] = True
         if isinstance(self._rows, BoundedRows):
             facts["keys_on_disk"] = self._rows.on_disk
         return facts

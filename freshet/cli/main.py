@@ -23,6 +23,8 @@ from freshet.cli.option_groups import (
     StatusPort,
     grouped,
 )
+from freshet.cli.plan import agreed
+from freshet.cli.plan import plan as plan_command
 from freshet.cli.registry import registry
 from freshet.cli.run import register
 from freshet.cli.servers import servers
@@ -108,6 +110,12 @@ def run(
     member: Annotated[
         str, typer.Option(help="tells several processes of one role apart, such as 2")
     ] = "",
+    plan: Annotated[
+        Path | None, typer.Option(help="file of freshet plan --out; refused where it holds no more")
+    ] = None,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="do not ask where something is declared otherwise")
+    ] = False,
     place: RunPlace,
 ) -> None:
     """Run an app: all roles on this machine, or one of them."""
@@ -129,7 +137,10 @@ def run(
         from freshet.app import load
         from freshet.processes.live import run_all
 
-        raise SystemExit(run_all(load(app), app, given, terminal(RUN_WIDTH)))
+        loaded = load(app)
+        if not agreed(loaded, given, plan, yes):
+            raise SystemExit(1)
+        raise SystemExit(run_all(loaded, app, given, terminal(RUN_WIDTH)))
 
 
 def _version(asked: bool) -> None:
@@ -214,6 +225,7 @@ register(cli)
 inspect_cli.register(cli)
 schema_cli.register(cli)
 cli.command()(statistics)
+cli.command("plan")(plan_command)
 cli.add_typer(servers, name="servers")
 cli.add_typer(registry, name="registry")
 

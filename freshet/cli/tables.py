@@ -17,6 +17,7 @@ from freshet.figures import (
 )
 from freshet.serving.status.status import (
     ModelFigures,
+    PastFigures,
     Quality,
     References,
     Status,
@@ -35,6 +36,7 @@ STATES = {"running": "green", "held": "yellow"}
 WALL = "%-d %b %H:%M:%S"
 QUALITY = ("AUC", "norm. entropy", "log loss", "accuracy", "calibration")
 ROLES = ("role", "state", "pid", "restarts", "memory MB", "last exit")
+PAST = ("view from the past", "state", "records", "left", "per s", "done in", "waits for")
 LINEAGES = ("lineage", "alias", "snapshot", "refused", "examples", *QUALITY)
 
 
@@ -86,6 +88,9 @@ def show_status(status: Status, console: Console) -> None:
             )
     console.print(table(*ROLES, rows=_roles(status)))
     console.print(table("view", "of topic", "rows", "lag", "SLO", rows=_views(status)))
+    past = [_past(view.name, view.past) for view in status.views if view.past is not None]
+    if past:
+        console.print(table(*PAST, rows=past))
     refused = [
         [view.name, count(view.refused), view.refusal] for view in status.views if view.refused
     ]
@@ -214,6 +219,21 @@ def _views(status: Status) -> Iterable[list[str]]:
             duration(view.lag_ms),
             duration(view.slo_ms),
         ]
+
+
+def _past(view: str, past: PastFigures) -> list[Cell]:
+    done_in = DASH
+    if past.seconds_left is not None:
+        done_in = duration(past.seconds_left * 1000)
+    return [
+        view,
+        past.state,
+        count(past.records),
+        count(past.records_left),
+        count(past.records_a_second),
+        done_in,
+        past.waits_for,
+    ]
 
 
 def _served(status: Status) -> Iterable[list[str]]:

@@ -16,10 +16,11 @@ import structlog
 
 from freshet.app import App
 from freshet.features.catalog import open_store
+from freshet.hydration import record as hydrations
 from freshet.learners.snapshots.signing import create_key, publish
 from freshet.processes.supervisor import RoleSpec, Supervisor
 from freshet.roles import preflight
-from freshet.roles.names import role_names
+from freshet.roles.names import HYDRATE, role_names
 from freshet.roles.process import run_role
 from freshet.runs import children, folder, logs
 from freshet.runs import record as run_record
@@ -117,6 +118,9 @@ class Runtime:
             for name in role_names(self.app)
             if name.split(".")[0] != ARCHIVE or self.settings.archive_url is not None
         ]
+        if hydrations.unfinished(self.settings.checkpoints_url, self.app):
+            args = (self._path, HYDRATE, self.settings, "", self.app.digest)
+            specs.append(RoleSpec(HYDRATE, run_role, args, ends=True))
         self._stack.callback(children.forget, run_dir)
         self.supervisor = Supervisor(specs, _preload(self.app), self._tell)
         self.supervisor.start()

@@ -41,11 +41,13 @@ SAFE_PATH = "PYTHONSAFEPATH"
 @dataclass(frozen=True, slots=True)
 class RoleSpec:
     """A process to keep alive: `target(*args)` runs in it. `name` is unique, such as
-    `train:late.river-1a2b3c4d`."""
+    `train:late.river-1a2b3c4d`. One that `ends` has done its work when it ends without an error,
+    and is not started again then."""
 
     name: str
     target: Callable[..., None]
     args: tuple[Any, ...]
+    ends: bool = False
 
 
 @dataclass(slots=True)
@@ -59,6 +61,7 @@ class _Child:
     peak_bytes: int = 0
     last_words: Connection | None = None
     last_exit: str = ""
+    is_done: bool = False
 
     @property
     def failing(self) -> bool:
@@ -116,7 +119,8 @@ class Supervisor:
             for child in self._children:
                 self._mend(child)
             now = [
-                (child.restarts, child.process is None, child.failing) for child in self._children
+                (child.restarts, child.process is None, child.failing, child.is_done)
+                for child in self._children
             ]
             if now != told:
                 told = now
@@ -129,8 +133,13 @@ class Supervisor:
     def _mend(self, child: _Child) -> None:
         """Start a dead process again, after a pause that grows while it keeps failing early."""
         process = child.process
+        if child.is_done:
+            return
         if process is not None and not process.is_alive():
             if self._stopping.is_set():
+                return
+            if child.spec.ends and process.exitcode == 0:
+                child.is_done = True
                 return
             steady = time.monotonic() - child.started_at > STEADY_SECONDS
             child.failures = 0 if steady else child.failures + 1
@@ -155,8 +164,8 @@ class Supervisor:
                 child.peak_bytes = max(child.peak_bytes, _memory(child.process.pid))
 
     def facts(self) -> dict[str, dict[str, Any]]:
-        """By role: pid, whether it is alive, restarts, why it ended last, whether it keeps failing,
-        peak resident bytes."""
+        """By role, but for those that have done their work: pid, whether it is alive, restarts, why
+        it ended last, whether it keeps failing, peak resident bytes."""
         return {
             c.spec.name: {
                 "pid": c.process.pid if c.process else None,
@@ -167,6 +176,7 @@ class Supervisor:
                 "peak_bytes": c.peak_bytes,
             }
             for c in self._children
+            if not c.is_done
         }
 
     def stop(self) -> dict[str, int | None]:

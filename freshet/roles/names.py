@@ -9,6 +9,9 @@ from freshet.schemas.errors import DefinitionError
 from freshet.schemas.topics import readers
 from freshet.schemas.topics.topic import Topic
 
+# The process that builds views from the past, as long as there is something to build.
+HYDRATE = "hydrate"
+
 
 def role_names(app: App) -> list[str]:
     """Every process of an app: one of each role, and one trainer per lineage. A role that has

@@ -10,6 +10,7 @@ import structlog
 
 from freshet.features.cold.memory import RowMemory
 from freshet.features.views.task import ViewTask
+from freshet.hydration.hydrator import past_of
 from freshet.learners.snapshots.signing import Signer
 from freshet.roles import plans
 from freshet.roles.context import Context, earlier_schemas, pace_of
@@ -40,7 +41,7 @@ def intake(ctx: Context) -> None:
     """Source topics to clean logs, labels and dead letters; see `intakes` for which. Of those that
     `dedup` settles, to where their ids meet."""
     starts = plans.starts(ctx.app, ctx.log, ctx.settings.checkpoints_url, WallClock().now_ms)
-    with _planned(ctx, topics_of(ctx.app, ctx.name)) as found:
+    with planned(ctx, topics_of(ctx.app, ctx.name)) as found:
         makers = {plan.source: plans.reader(ctx.app, plan, starts) for plan in found}
         operator = ctx.operator(
             list(makers),
@@ -55,7 +56,7 @@ def intake(ctx: Context) -> None:
 def dedup(ctx: Context) -> None:
     """Records that were brought together by their ids, to clean logs, labels and dead letters."""
     topics = [topic for topic in ctx.app.topics if topic.by_id]
-    with _planned(ctx, topics) as found:
+    with planned(ctx, topics) as found:
         by_log = {ctx.app.by_id_log_of(plan.topic): plan for plan in found}
         # Without a pace: it hears of time from its log, and waits for no fuller batch once more.
         operator = ctx.operator(
@@ -65,7 +66,7 @@ def dedup(ctx: Context) -> None:
 
 
 @contextmanager
-def _planned(ctx: Context, topics: Sequence[Topic]) -> Iterator[list[IntakePlan]]:
+def planned(ctx: Context, topics: Sequence[Topic]) -> Iterator[list[IntakePlan]]:
     """What intake does with some topics."""
     asking = _asking_of(ctx)
     try:
@@ -108,12 +109,15 @@ def view(ctx: Context) -> None:
     views = plans.views_by_log(ctx.app)
     store = ctx.store()
     memory = RowMemory(ctx.settings.rows_path, ctx.settings.rows_memory)
+    url = ctx.settings.checkpoints_url
 
     def task(topic: str, partition: int) -> ViewTask:
-        _, end = ctx.log.bounds(topic).spans[partition]
+        bounds = ctx.log.bounds(topic)
+        _, end = bounds.spans[partition]
         own = views[topic]
         stored_as = ctx.app.stored_as(own)
         made = ViewTask(own, stored_as, partition, store, end, memory)
+        made.past = past_of(url, own, partition, bounds.identity, ctx.vitals.outages)
         made.trusted_seconds = TRUSTED_SECONDS
         return made
 
@@ -147,7 +151,7 @@ def archive(ctx: Context) -> None:
         )
     settled = plans.starts(ctx.app, ctx.log, ctx.settings.checkpoints_url, WallClock().now_ms)
     folder = ArchiveFolder(url, ctx.vitals.outages)
-    with _planned(ctx, archives(ctx.app)[ctx.name]) as found:
+    with planned(ctx, archives(ctx.app)[ctx.name]) as found:
         kept = plans.archive_plans(ctx.app, found, ctx.name == ARCHIVE)
         sources = {plan.source for plan in found}
         partitions = sum(len(ctx.log.bounds(log).spans) for log in kept)

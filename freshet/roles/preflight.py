@@ -10,6 +10,7 @@ import structlog
 
 from freshet.app import App
 from freshet.features.cold.memory import check_installed
+from freshet.hydration import record as hydrations
 from freshet.roles import plans
 from freshet.runs import definitions, registries
 from freshet.runs.clusters import refuse_embedded
@@ -97,6 +98,8 @@ def check(
     told = definitions.changes(before or definitions.of(app), app)
     for sentence in told:
         structlog.get_logger().warning("declared otherwise", what=sentence)
+    # Before what is declared is kept: whoever is started after a crash in between decides the same.
+    hydrations.decide(url, before, app, now_ms)
     # Last: what was refused above never ran.
     definitions.keep(url, before, app, now_ms)
     return [*told, *begins]

@@ -52,6 +52,8 @@ ROLES = {
     "join": ("freshet.roles.operators", "join"),
     "train": ("freshet.roles.operators", "train"),
     "archive": ("freshet.roles.operators", "archive"),
+    # Found by its name alone, as it is made of other roles.
+    "hydrate": ("freshet.rebuilding.role", "run"),
     "release": ("freshet.roles.release", "run"),
     "serve": ("freshet.roles.serve", "run"),
     "control": ("freshet.roles.control", "run"),

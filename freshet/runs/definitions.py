@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from freshet.app import App
+from freshet.runs.about import about
 from freshet.schemas.errors import ComponentError
 from freshet.schemas.topics.digests import Facts, digest_of, shown
 from freshet.streams.objects import opened, put
@@ -25,12 +26,14 @@ STAYS = "is left as it is"
 
 
 class Definitions(msgspec.Struct, frozen=True):
-    """The facts of each thing as declared last; and when those were declared last (ms) that are not
-    any more, by thing and digest."""
+    """The facts of each thing as declared last; when those were declared last (ms) that are not
+    any more, by thing and digest; and what was declared last `about` each thing beside its
+    facts."""
 
     app: str
     facts: dict[str, dict[str, str]] = {}
     left: dict[str, int] = {}
+    about: dict[str, dict[str, str]] = {}
 
     def now(self, app: App, now_ms: int) -> Definitions:
         """With what the app declares now."""
@@ -38,8 +41,15 @@ class Definitions(msgspec.Struct, frozen=True):
         left = {_key(thing, found): now_ms for thing, found in self.facts.items()} | self.left
         here = {_key(thing, found) for thing, found in facts.items()}
         return Definitions(
-            app.name, facts, {key: at for key, at in left.items() if key not in here}
+            app.name,
+            facts,
+            {key: at for key, at in left.items() if key not in here},
+            {thing: dict(told) for thing, told in about(app).items()},
         )
+
+    def knew(self, thing: str, facts: Facts) -> bool:
+        """Whether a thing was declared with these facts, last or ever before."""
+        return self.facts.get(thing) == facts or _key(thing, facts) in self.left
 
 
 def of(app: App) -> Definitions:
@@ -146,7 +156,11 @@ class _Compared:
         if kind == "topic":
             return "all that its log holds is taken in, from the first event on"
         if kind == "view":
-            return f"its rows begin empty, and take events {self._from(name)}"
+            topics = " and ".join(topic.name for topic in self.app.view(name).topics)
+            return (
+                f"its rows are built of all that the log of {topics} holds, with its archive, "
+                "and answer once that is done"
+            )
         if kind == "model":
             model = self.app.model(name)
             lineages = ", ".join(map(model.lineage, model.learners))
@@ -157,22 +171,6 @@ class _Compared:
         return (
             f"{model.lineage(spec)} learns all examples that the log still has, and then takes part"
         )
-
-    def _from(self, view: str) -> str:
-        topics = [topic.name for topic in self.app.view(view).topics]
-        begins = [self._from_topic(topic) for topic in topics]
-        if len(set(begins)) == 1:
-            return begins[0]
-        told = [f"of {topic} {begin}" for topic, begin in zip(topics, begins)]
-        return " and ".join(told)
-
-    def _from_topic(self, topic: str) -> str:
-        since = self._left(f"topic {topic}")
-        if not self._is_other(f"topic {topic}"):
-            return "from now on"
-        if since is not None:
-            return f"from where topic {topic} was left"
-        return f"from the first on that the log of {topic} holds"
 
     def _goes_on(self, thing: str, since: int) -> str:
         kind, _, name = thing.partition(" ")
@@ -193,14 +191,15 @@ class _Compared:
         return self._is_other(topic) and left is not None and since >= left
 
     def _difference(self, was: Facts, now: Facts) -> str:
-        told = list(_differences(was, now))
+        told = list(differences(was, now))
         more = len(told) - TOLD_FACTS
         if more > 0:
             told = [*told[:TOLD_FACTS], f"{more} more"]
         return "; ".join(told)
 
 
-def _differences(was: Facts, now: Facts) -> Iterator[str]:
+def differences(was: Facts, now: Facts) -> Iterator[str]:
+    """Each fact that is not as it was, in words."""
     for name in dict.fromkeys([*now, *was]):
         before = was.get(name)
         after = now.get(name)

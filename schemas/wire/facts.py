@@ -144,6 +144,18 @@ class ViewFacts(msgspec.Struct, frozen=True):
     keys_on_disk: Count = 0
     refused: Count = 0
     refusal: Text | UnsetType = UNSET
+    waits_for_its_past: bool = False
+
+
+class HydrateFacts(msgspec.Struct, frozen=True):
+    """A view that is built from the past; see `freshet.hydration.hydrator`."""
+
+    state: Line
+    records: Count = 0
+    records_left: Count = 0
+    records_a_second: Count = 0
+    seconds_left: Count | None = None
+    waits_for: Line = ""
 
 
 class OutageFacts(msgspec.Struct, frozen=True):
@@ -202,6 +214,7 @@ OF_TASKS: Mapping[str, type[msgspec.Struct]] = {
     "view": ViewFacts,
     "train": TrainFacts,
     "archive": ArchiveFacts,
+    "hydrate": HydrateFacts,
 }
 
 

@@ -237,7 +237,8 @@ class Board:
         behind = slowest(now, [*intake, Stage("view", own)])
         told = self._told("view", view.name)
         settings = {topic.name: self._settings.of(topic.name) for topic in view.topics}
-        return view_figures(view, told, settings, _behind(now, own), behind)
+        past = next((each.facts for each in self._tasks.of("hydrate", view.name)), None)
+        return view_figures(view, told, settings, _behind(now, own), behind, past)
 
     def _intake_of(self, topic: Topic) -> list[Stage]:
         """One stage, or two where records are first brought together by their ids."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from freshet.features.views.view import View
 from freshet.schemas.topics.topic import Freshness
-from freshet.serving.status.status import ViewFigures
+from freshet.serving.status.status import PastFigures, ViewFigures
 
 
 def view_figures(
@@ -16,9 +16,11 @@ def view_figures(
     settings: Mapping[str, Freshness],
     lag_ms: int | None,
     behind: str,
+    past: Mapping[str, Any] | None = None,
 ) -> ViewFigures:
     """`told` are the facts of each partition's task, `settings` its topics' freshness by name as it
-    is now, `behind` the role that the rows wait for."""
+    is now, `behind` the role that the rows wait for; `past` those of what builds it from the past,
+    if that has told any."""
     # Of several topics the tightest promise holds.
     topic = min(settings, key=lambda name: settings[name].ms("feature_slo"))
     return ViewFigures(
@@ -35,7 +37,24 @@ def view_figures(
         events=sum(int(f.get("events", 0)) for f in told) if told else None,
         refused=sum(int(f.get("refused", 0)) for f in told),
         refusal=next((f["refusal"] for f in told if "refusal" in f), ""),
+        past=_past(told, past),
         features=list(view.features),
         owner=view.owner,
         description=view.description,
+    )
+
+
+def _past(told: Sequence[Mapping[str, Any]], past: Mapping[str, Any] | None) -> PastFigures | None:
+    """None of a view that goes on from its rows."""
+    if not any(facts.get("waits_for_its_past") for facts in told):
+        return None
+    if past is None:  # it has not spoken yet
+        return PastFigures(state="hydrating")
+    return PastFigures(
+        state=past["state"],
+        records=past.get("records", 0),
+        records_left=past.get("records_left", 0),
+        records_a_second=past.get("records_a_second", 0),
+        seconds_left=past.get("seconds_left"),
+        waits_for=past.get("waits_for", ""),
     )

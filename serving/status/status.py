@@ -177,11 +177,25 @@ class TopicFigures(msgspec.Struct, frozen=True, kw_only=True):
     statistics: StatisticsFigures = StatisticsFigures()
 
 
+class PastFigures(msgspec.Struct, frozen=True, kw_only=True):
+    """A view that is being built from the past: `hydrating` while there is more to read, `lagging`
+    once all is read that intake has settled, `failing` where no record has come for a minute;
+    `waits_for` says what holds it up now. `seconds_left` at the rate that it has."""
+
+    state: str
+    records: int = 0
+    records_left: int = 0
+    records_a_second: int = 0
+    seconds_left: int | None = None
+    waits_for: str = ""
+
+
 class ViewFigures(msgspec.Struct, frozen=True, kw_only=True):
     """A view: feature lag on the app's clock, its bound, and the role that the rows wait for most:
     they are `behind` by it. `topic` is the one whose promise is the bound, of all its `topics`.
     `refused` keys have a row that the store does not take, and `refusal` says of one of them why;
-    of all `rows` memory has no room for those `on_disk`."""
+    of all `rows` memory has no room for those `on_disk`. `past` is set while it is built from the
+    past: until then it has no value."""
 
     name: str
     topic: str = ""
@@ -196,6 +210,7 @@ class ViewFigures(msgspec.Struct, frozen=True, kw_only=True):
     events: int | None = None
     refused: int = 0
     refusal: str = ""
+    past: PastFigures | None = None
     features: list[str] = []
     owner: str = ""
     description: str = ""

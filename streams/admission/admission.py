@@ -19,6 +19,7 @@ late.
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -151,6 +152,20 @@ class Admission:
         self._since_ms = now
         self._turns = [*self._turns, offset][-KEPT:]
         return True
+
+    def recall(self, turns: Sequence[int], tick: int, offset: int) -> None:
+        """Forget as another one has that was given the same records, as of `offset`: `turns` are
+        the last `KEPT` of its own. Where those do not reach back it forgets by itself, at `tick`.
+        """
+        begun = bisect_left(turns, self._turns[-1]) if self._turns else 0
+        if begun < len(turns) and self._turns and turns[begun] == self._turns[-1]:
+            begun += self._turns.count(self._turns[-1])
+        due = turns[begun : bisect_right(turns, offset)]
+        for turn in due:
+            self._seen.turn()
+            self._turns.append(turn)
+        if not due and len(turns) == KEPT and offset < turns[0]:
+            self.turn(tick, None, offset)
 
     def dump(self, full: bool) -> dict[str, npt.NDArray[Any]]:
         """Of ids (`full` false) those alone that came since the last dump."""

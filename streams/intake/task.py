@@ -43,6 +43,7 @@ from freshet.schemas.wire.blocks import Block
 from freshet.streams.admission import events
 from freshet.streams.admission.admission import Admission, When
 from freshet.streams.admission.kernels import APPLIED
+from freshet.streams.admission.recorded import Recorded
 from freshet.streams.admission.vouched import (
     Vouched,
     ahead_of,
@@ -107,7 +108,9 @@ class LabelRoute:
 class IntakePlan:
     """What intake does with one topic. `source` and `dead` are full names of logs. By `writers`
     what its records were written by is found out, in place of the `codec`; None: all of it is
-    known. Sketches of the topic's values go to the log `statistics`; None: none are made."""
+    known. Sketches of the topic's values go to the log `statistics`; None: none are made. Of its
+    outputs those to the logs `written` alone are made (None: all): what becomes of an event hangs
+    on where it would go, too."""
 
     source: str
     topic: Topic
@@ -117,6 +120,11 @@ class IntakePlan:
     dead: str
     writers: Writers | None = None
     statistics: str | None = None
+    written: frozenset[str] | None = None
+
+    def writes(self, log: str) -> bool:
+        """Whether outputs to this log are made."""
+        return self.written is None or log in self.written
 
 
 def keys_of(plan: IntakePlan) -> set[tuple[str, ...]]:
@@ -252,6 +260,8 @@ class IntakeTask:
         outputs = [(clean.to, clean.partitions, blocks.CLEAN) for clean in self._plan.clean]
         outputs += [(label.to, label.partitions, blocks.LABELS) for label in self._plan.labels]
         for to, count, kind in outputs:
+            if not self._plan.writes(to):
+                continue
             block = Block(kind, self._plan.topic.name, self._partition, None, now_ms, partitions)
             value = blocks.encode(block)
             out.appends.extend(Append(to, p, [value], now_ms) for p in range(count))
@@ -308,6 +318,17 @@ class IntakeTask:
     def turn(self, at: int, bound_ms: int | None) -> bool:
         """A new generation of ids, when it is time for one."""
         return self._admission.turn(self._tick, bound_ms, at)
+
+    def recall(self, known: Recorded, at: int) -> None:
+        """Take on what another intake of this partition had taken on by offset `at`, the next one:
+        called before the records of each of its `pieces`."""
+        for change in known.settings[len(self._settings) :]:
+            if change[0] > at:
+                break
+            self._settings.append(list(change))
+            self._lateness, self._max_future = change[1:]
+        self._vouched.load({"vouched": known.vouched})
+        self._admission.recall(known.turns, self._tick, at)
 
     def skip(self, batch: Batch) -> Outputs:
         """The record's fate is a dead letter."""
@@ -424,7 +445,7 @@ class IntakeTask:
         KiB)."""
         batch, moved = read
         rows = np.flatnonzero(columns.reason)
-        if not len(rows):
+        if not len(rows) or not self._plan.writes(self._plan.dead):
             return
         if moved is None:
             self._bury_rows(columns, rows, batch, out)
@@ -454,6 +475,8 @@ class IntakeTask:
         origin = _origin(read, rows)
         time = pa.array(times)
         for clean in self._plan.clean:
+            if not self._plan.writes(clean.to):
+                continue
             keys = _keys_of(columns, rows, clean.keys)
             arrays = {name: columns.plain_arrow(name, rows) for name in clean.fields}
             arrays |= masked_arrays(columns, rows, clean.conditions, clean.masked)
@@ -469,6 +492,8 @@ class IntakeTask:
         """Applied rows, with the time of each, to the log of each model that they label."""
         batch = read.batch
         for label in self._plan.labels:
+            if not self._plan.writes(label.to):
+                continue
             # An event without an id is the label of no prediction.
             is_named = columns.key(label.id).valid[rows]
             named = rows[is_named]

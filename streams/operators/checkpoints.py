@@ -135,18 +135,21 @@ class Checkpoints:
         self._delta_bytes = sum(_bytes_of(delta) for delta in deltas)
 
     def load(
-        self, folder: Callable[[], Path] | None = None
+        self, folder: Callable[[], Path] | None = None, until: int | None = None
     ) -> tuple[int, Arrays, list[Arrays]] | None:
         """The newest whole chain: next offset, base, deltas; None if there is none. `folder` makes
-        an empty one for the files of a base that has some; without, they are not fetched.
+        an empty one for the files of a base that has some; without, they are not fetched. Of those
+        `until` an offset (None: all).
 
         Raises:
             CheckpointError: there are checkpoints, but only of another identity of this log.
         """
         # As a save does: where the store of objects is away, it is waited for.
-        return until_there_is_room(lambda: self._load(folder), self._outages, self._run_dir)
+        return until_there_is_room(lambda: self._load(folder, until), self._outages, self._run_dir)
 
-    def _load(self, folder: Callable[[], Path] | None) -> tuple[int, Arrays, list[Arrays]] | None:
+    def _load(
+        self, folder: Callable[[], Path] | None, until: int | None
+    ) -> tuple[int, Arrays, list[Arrays]] | None:
         names = self._names()
         objects = {n for n in names if n.endswith((".base", ".delta"))}
         ours = {n for n in objects if _identity(n) == self._identity}
@@ -159,6 +162,8 @@ class Checkpoints:
                 f"Restore the topic. {START_ANEW}",
             )
         for name in sorted(ours, key=_place, reverse=True):
+            if until is not None and _offset(name) > until:
+                continue
             chain = self._chain(name, ours, folder)
             if chain is not None:
                 self._saved = _offset(name)

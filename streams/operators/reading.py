@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Sequence
 from freshet.schemas.errors import RegistryError
 from freshet.schemas.sizes import READ_BYTES
 from freshet.streams.log.contract import Batch, Reader, TopicPartition, joined
-from freshet.streams.operators.task import Preparing
+from freshet.streams.operators.task import NotYet, Preparing
 from freshet.streams.outages import Outages
 
 MAX_RECORDS = 20_000  # of a turn: a hundredth of a second of work, in blocks that are worth it
@@ -150,6 +150,8 @@ class Waiting:
         self._wall = wall
         self._retry_seconds = retry_seconds
         self._until: dict[TopicPartition, float] = {}
+        # Those of them that wait for a registry.
+        self._ill_understood: set[TopicPartition] = set()
 
     def may_apply(self, key: TopicPartition, batch: Batch, preparing: Preparing | None) -> bool:
         """Whether a batch can be understood. One that cannot is read once more, later."""
@@ -159,12 +161,19 @@ class Waiting:
             preparing.prepare(batch)
         except RegistryError as error:
             self._outages.begin(error, WAITS)
-            self._reader.pause([key])
-            self._reader.seek(*key, int(batch.offsets[0]))
-            self._until[key] = self._wall() + self._retry_seconds
+            self._ill_understood.add(key)
+            self._put_off(key, batch)
+            return False
+        except NotYet:
+            self._put_off(key, batch)
             return False
         self._passed(key)
         return True
+
+    def _put_off(self, key: TopicPartition, batch: Batch) -> None:
+        self._reader.pause([key])
+        self._reader.seek(*key, int(batch.offsets[0]))
+        self._until[key] = self._wall() + self._retry_seconds
 
     def go_on(self) -> None:
         """Have those read again whose time has come."""
@@ -183,5 +192,8 @@ class Waiting:
             self._passed(key)
 
     def _passed(self, key: TopicPartition) -> None:
-        if self._until.pop(key, None) is not None and not self._until:
-            self._outages.over(RegistryError.component)
+        self._until.pop(key, None)
+        if key in self._ill_understood:
+            self._ill_understood.remove(key)
+            if not self._ill_understood:
+                self._outages.over(RegistryError.component)

@@ -134,17 +134,23 @@ class Recording(Protocol):
         ...
 
 
+class NotYet(Exception):
+    """What a task needs is still being made. That is no outage, and nobody is told of one."""
+
+
 @runtime_checkable
 class Preparing(Protocol):
-    """A task that needs something from beside its log to understand some records: intake's, the
-    schemas that they were written by."""
+    """A task that needs something from beside its log: intake's, to understand some records, the
+    schemas that they were written by; a view's, whose past is being built, that."""
 
     def prepare(self, batch: Batch) -> None:
         """Have all that the batch needs, and keep it: whoever reads the batch once more must have
-        the same. Called before `apply`; nothing that is dumped changes.
+        the same. Called before `apply`; nothing that was dumped changes.
 
         Raises:
-            ComponentError: it cannot be had now. The batch is given once more, later."""
+            RegistryError: it cannot be had now. The batch is given once more, later.
+            NotYet: likewise.
+        """
         ...
 
 

@@ -14,6 +14,7 @@ from freshet.schemas.errors import SchemaError
 from freshet.schemas.topics.topic import Freshness
 from freshet.schemas.wire import blocks
 from freshet.schemas.wire.blocks import Block
+from freshet.streams.admission.recorded import Recorded
 from freshet.streams.intake.task import IntakePlan, IntakeTask
 from freshet.streams.log.contract import Batch
 from freshet.streams.operators.loop import ENVIRONMENT
@@ -73,6 +74,10 @@ class MovedIntakeTask:
     def turn(self, at: int, bound_ms: int | None) -> bool:
         """A new generation of ids, when it is time for one."""
         return self._intake.turn(at, bound_ms)
+
+    def recall(self, known: Recorded, at: int) -> None:
+        """What another one had taken on by offset `at`."""
+        self._intake.recall(known, at)
 
     def skip(self, batch: Batch) -> Outputs:
         """Of a record on which it crashed, those within it that crash an intake are refused, and

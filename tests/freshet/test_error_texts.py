@@ -25,6 +25,8 @@ from freshet.app import App, load
 from freshet.cli.init import init, init_from
 from freshet.cli.schema import sample_files
 from freshet.learners.snapshots.signing import create_key
+from freshet.planning.of_run import planned
+from freshet.planning.plan import encoded, refuse_moved
 from freshet.processes.one import run_one
 from freshet.processes.runtime import Runtime
 from freshet.roles import preflight
@@ -287,6 +289,13 @@ def beside_a_shadow() -> None:
     sound()
 
 
+def by_a_plan(text: bytes | None = None) -> None:
+    """Of another app than the file declares by now, unless its file holds `text`."""
+    given = Settings(run_dir=Path("run"))
+    Path("plan.json").write_bytes(text or encoded(planned(sound(), given)))
+    refuse_moved(Path("plan.json"), planned(changed("> 10)", "> 20)"), given))
+
+
 OPTIONAL = '[*FIELDS, LATE, {**LATE, "name": "tip", "default": None}]'
 
 
@@ -331,6 +340,8 @@ AT_THE_START: dict[str, Callable[[], object]] = {
     "A setting that is no duration": lambda: settings(snapshot_every="3 hours"),
     "A file of settings that is no TOML": lambda: configured("port: 8080"),
     "An unknown role": lambda: run_role("app.py", "views", Settings(run_dir=Path("run"))),
+    "A plan that holds no more": by_a_plan,
+    "A file that is no plan": lambda: by_a_plan(b"plan"),
     "A second member on the embedded log": lambda: run_one(
         "app.py", "view", Settings(run_dir=Path("run")), "2"
     ),

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 import freshet as fr
 from freshet.app import load
+from freshet.learners import sources
 from freshet.learners.sources import definition_of
 from freshet.schemas.errors import DefinitionError
 
@@ -69,11 +72,18 @@ def beside():
 
 
 PREDICTORS["plain_of_a_test"] = Predictor
+PREDICTORS.update(other_of_a_test=Predictor)
 '''
 HELPERS = '''"""Helpers."""
 
 import math
 from deeper import half
+
+try:
+    from no_such_module_at_all import quick
+except ImportError:
+    def quick(x):
+        return x + 1
 
 
 def squash(x):  # into 0 to 1
@@ -81,7 +91,7 @@ def squash(x):  # into 0 to 1
 
 
 def scale(x):
-    return math.sqrt(x)
+    return math.sqrt(quick(x))
 
 
 def other(x):
@@ -106,9 +116,11 @@ OTHER = {
     "a method": ("own.py", "np.zeros(3)", "np.ones(3)"),
     "a constant": ("own.py", "STEP = 0.5", "STEP = 0.25"),
     "its predictor, which it puts into the catalog": ("own.py", "    pass", "    x = 1"),
+    "what it puts into the catalog by a call": ("own.py", "other_of_a_test", "third_of_a_test"),
     "a function of a helper module": ("helpers.py", "return half(x)", "return half(x) + 0"),
     "a function that is called by its module": ("helpers.py", "sqrt", "cbrt"),
     "a function that a helper uses": ("deeper.py", "x / 2", "x / 4"),
+    "a function that is made where a module is missing": ("helpers.py", "x + 1", "x + 2"),
     "an argument": ("app.py", "Plain()", 'Plain(name="plain2")'),
 }
 SAME = {
@@ -146,3 +158,33 @@ class Nameless:
 def test_a_learner_that_cannot_be_told_from_others_is_refused() -> None:
     with pytest.raises(DefinitionError, match=r"learner nameless: prints as .* in each process"):
         definition_of(Nameless())  # type: ignore[arg-type]
+
+
+def test_a_learner_that_a_function_made_is_refused() -> None:
+    def made(rate: float) -> type:
+        @dataclass(frozen=True)
+        class Own:
+            name: str = "own"
+            step: float = rate
+
+        return Own
+
+    with pytest.raises(DefinitionError, match="cannot be digested: it is made within a function"):
+        definition_of(made(0.1)())
+
+
+def test_a_learner_of_no_file_is_refused() -> None:
+    kind = type("Own", (), {"name": "own", "__repr__": lambda self: "Own()"})
+    kind.__module__ = "of_no_file"
+    with pytest.raises(DefinitionError, match="which was read from no file"):
+        definition_of(kind())
+
+
+def test_a_module_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    assert lineage(tmp_path / "a")
+    (tmp_path / "a" / "deeper.py").write_bytes(b"\x7fELF")
+    # The very modules that were loaded, of whose text there is none any more.
+    spec = sys.modules["own"].Plain()
+    sources._code_of.cache_clear()
+    with pytest.raises(DefinitionError, match="module deeper: cannot be digested"):
+        definition_of(spec)

@@ -86,12 +86,19 @@ export function showViews({ views }, history) {
       v.name, v.topics.join(", "), v.key || "—", count(v.rows), duration(v.max_age_ms), { text: "", spark: { values: history.series[`feature_lag/${v.name}`] ?? [], top: v.slo_ms } },
       { text: duration(v.lag_ms), className: breach(v.lag_ms, v.slo_ms) }, duration(v.slo_ms),
     ];
-    const about = [v.on_disk && `memory has no room for ${count(v.on_disk)} of the rows`, v.refused && `${count(v.refused)} rows are refused by the store, ${v.refusal}`, v.description, v.owner && `owner: ${v.owner}`].filter(Boolean).join(" · ");
+    const about = [v.past && past(v.past), v.on_disk && `memory has no room for ${count(v.on_disk)} of the rows`, v.refused && `${count(v.refused)} rows are refused by the store, ${v.refusal}`, v.description, v.owner && `owner: ${v.owner}`].filter(Boolean).join(" · ");
     const n = v.features.length;
     if (n) row.note = { summary: [`${n} feature${n === 1 ? "" : "s"}`, about].filter(Boolean).join(" · "), text: v.features.join(", ") };
     else if (about) row.note = about;
     return row;
   }), "this app declares no views");
+}
+
+/** How far a view is that is being built from the past. */
+function past({ state, records, records_left, seconds_left, waits_for }) {
+  const left = seconds_left === null ? "" : `, done in ${duration(seconds_left * 1_000)}`;
+  const why = waits_for ? `, waits for ${waits_for}` : "";
+  return `built from the past (${state}): ${count(records)} records read, ${count(records_left)} left${left}${why}`;
 }
 
 const ROLES = [{ title: "Role" }, { title: "Instance" }, { title: "State" }, ...numbers("MB", "CPU", "Up", "Heard of", "Restarts", "Process"), { title: "Metrics" }];

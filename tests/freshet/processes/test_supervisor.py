@@ -67,6 +67,25 @@ def test_a_killed_role_is_started_again_and_all_stop_cleanly(tmp_path: Path) -> 
     assert not any(Path(f"/proc/{pid}").exists() for f in files for pid in pids(f))
 
 
+def test_one_that_has_done_its_work_is_not_started_again_but_one_that_failed_is(
+    tmp_path: Path,
+) -> None:
+    specs = [
+        RoleSpec("work", role, (str(tmp_path / "work"), 0.0), ends=True),
+        RoleSpec("fails", fails, (), ends=True),
+        RoleSpec("last", role, (str(tmp_path / "last"), 120.0)),
+    ]
+    supervisor = Supervisor(specs, preload=())
+    supervisor.start()
+    try:
+        wait(lambda: "work" not in supervisor.facts())
+        wait(lambda: supervisor.facts()["fails"]["restarts"] > 1)
+        assert set(supervisor.facts()) == {"fails", "last"}
+    finally:
+        supervisor.stop()
+    assert len(pids(tmp_path / "work")) == 1
+
+
 def fails() -> None:
     try:
         raise ComponentError("key file trainer.key", "is empty", "Restore it.")

@@ -64,8 +64,8 @@ def test_what_is_downstream_of_a_view_is_told_with_it() -> None:
     lineages = ", ".join(app.models[0].lineage(x) for x in app.models[0].learners)
     assert changes(before(made()), app) == [
         "view by_user is declared otherwise (field x is added: number; feature mean is added: "
-        "mean(x over 1h)): its rows begin empty, and take events from now on; what it had last is "
-        "left as it is.",
+        "mean(x over 1h)): its rows are built of all that the log of visits holds, with its "
+        "archive, and answer once that is done; what it had last is left as it is.",
         "model m is declared otherwise (view by_user is another): it learns from what is asked "
         f"from now on, in new lineages ({lineages}); what it had last is left as it is.",
     ]
@@ -79,7 +79,7 @@ def test_what_is_downstream_of_a_topic_is_told_with_it() -> None:
         "model m",
     ]
     assert "from the first event on" in told[0]
-    assert "from the first on that the log of visits holds" in told[1]
+    assert "its rows are built of all that the log of visits holds" in told[1]
 
 
 def test_another_learner_alone_is_told_alone() -> None:

@@ -27,3 +27,15 @@ def test_refused_rows_are_counted_and_one_of_them_named() -> None:
     told = [{"keys": 1}, {"keys": 1, "refused": 2, "refusal": "'k': too large"}]
     figures = view_figures(VIEW, told, SETTINGS, 10, "view")
     assert (figures.refused, figures.refusal) == (2, "'k': too large")
+
+
+def test_a_view_tells_how_far_its_past_is_until_it_goes_on_from_that() -> None:
+    built = {"state": "lagging", "records": 7, "waits_for": "intake of t"}
+    waiting = [{"keys": 0, "waits_for_its_past": True}]
+    past = view_figures(VIEW, waiting, SETTINGS, None, "view", built).past
+    assert past is not None
+    assert (past.state, past.records, past.waits_for) == ("lagging", 7, "intake of t")
+    unheard = view_figures(VIEW, waiting, SETTINGS, None, "view").past
+    assert unheard is not None
+    assert unheard.state == "hydrating"
+    assert view_figures(VIEW, [{"keys": 3}], SETTINGS, 10, "view", built).past is None

@@ -1,0 +1,145 @@
+"""What the logs of a run hold, as far as a plan needs it: from when on, how much, and how fast the
+run itself gets through it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from freshet.app import App
+from freshet.hydration import record as hydrations
+from freshet.schemas.errors import LogError
+from freshet.schemas.topics.digests import hashed
+from freshet.schemas.wire.messages import Status
+from freshet.streams.control.channels import messages_of
+from freshet.streams.log.contract import Log
+
+SAMPLED = 1_000  # records at each end of a partition
+HEARD = 3_000  # reports, the newest
+LEAST_RECORDS = 10_000  # between two reports: fewer are lost among what a process does anyway
+# Records a second where the run has not told of its own: two thirds of what one core folds here.
+USUAL_RATE = 200_000.0
+
+
+class OfLog(NamedTuple):
+    """A log as it is now: how many records and bytes it holds, when the first one was appended
+    (ms; None: there is none), and whether there were others before."""
+
+    records: int = 0
+    bytes: int = 0
+    first_ms: int | None = None
+    was_longer: bool = False
+    identity: str = ""
+    firsts: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class History:
+    """Of an app's logs, by name; those that are not there are left out. `rate` is in records a
+    second, `measured` says by what it is known (empty: it is a guess)."""
+
+    now_ms: int
+    logs: Mapping[str, OfLog] = field(default_factory=dict)
+    rate: float = USUAL_RATE
+    measured: str = ""
+
+    def of(self, log: str) -> OfLog:
+        return self.logs.get(log, OfLog())
+
+    @property
+    def digest(self) -> str:
+        """Changes with what the logs begin with; not with what is appended to them."""
+        parts = sorted((name, log.identity, log.firsts) for name, log in self.logs.items())
+        return hashed(repr(parts))
+
+
+def history(app: App, log: Log, url: str, now_ms: int) -> History:
+    """What there is. Raises `LogError` where the log cannot be reached."""
+    names = [app.log_of(topic.name) for topic in app.topics]
+    names += [app.examples_log_of(model) for model in app.models]
+    found = {}
+    for name in names:
+        of_log = _of_log(log, name)
+        if of_log is not None:
+            found[name] = of_log
+    rate, measured = _rate(app, log, url)
+    return History(now_ms, found, rate, measured)
+
+
+def _of_log(log: Log, name: str) -> OfLog | None:
+    try:
+        bounds = log.bounds(name)
+    except LogError:
+        return None
+    spans = bounds.spans
+    reader = log.reader([name], None)
+    sampled = 0
+    sampled_bytes = 0
+    first_ms = None
+    for partition, (first, end) in spans.items():
+        for at in {first, max(first, end - SAMPLED)}:
+            reader.seek(name, partition, at)
+            until = min(end, at + SAMPLED)
+            while reader.position(name, partition) < until:
+                for batch in reader.poll(SAMPLED, 1.0):
+                    if batch.partition != partition:
+                        continue
+                    sampled += len(batch)
+                    sampled_bytes += int((batch.end - batch.start).sum())
+                    if at == first and int(batch.offsets[0]) <= first:
+                        oldest = int(batch.times[0])
+                        first_ms = oldest if first_ms is None else min(first_ms, oldest)
+    reader.close()
+    records = sum(end - first for first, end in spans.values())
+    size = round(records * sampled_bytes / sampled) if sampled else 0
+    return OfLog(
+        records,
+        size,
+        first_ms,
+        any(first > 0 for first, _ in spans.values()),
+        bounds.identity,
+        tuple(first for _, (first, _) in sorted(spans.items())),
+    )
+
+
+def _rate(app: App, log: Log, url: str) -> tuple[float, str]:
+    """As fast as the run built a view before, else as fast as its intake and its views are."""
+    built = hydrations.rate(url)
+    if built is not None:
+        return built, "as the run built a view before"
+    seconds = [_cpu_seconds_a_record(told) for told in _reports(app, log)]
+    known: list[float] = [each for each in seconds if each is not None]
+    if known and len(known) == len(seconds):
+        return 1.0 / sum(known), "by the processor time of the run's intake and views"
+    return USUAL_RATE, ""
+
+
+def _reports(app: App, log: Log) -> list[list[Status]]:
+    """What intake, and what views said of late."""
+    name = app.reports_log
+    heard: list[Status] = []
+    try:
+        first, end = log.bounds(name).spans[0]
+    except LogError:
+        return [[], []]
+    reader = log.reader([name], None)
+    reader.seek(name, 0, max(first, end - HEARD))
+    while reader.position(name, 0) < end:
+        for batch in reader.poll(HEARD, 1.0):
+            heard += [m for m in messages_of(batch, 1 << 62) if isinstance(m, Status)]
+    reader.close()
+    return [[m for m in heard if m.role == role] for role in ("intake", "view")]
+
+
+def _cpu_seconds_a_record(told: Sequence[Status]) -> float | None:
+    """Between the first and the last report of the process that spoke last; None where too little
+    came in between."""
+    if not told:
+        return None
+    own = [m.facts for m in told if m.instance == told[-1].instance]
+    records = own[-1].get("records", 0) - own[0].get("records", 0)
+    seconds = own[-1].get("cpu_seconds", 0.0) - own[0].get("cpu_seconds", 0.0)
+    if records < LEAST_RECORDS or seconds <= 0:
+        return None
+    return float(seconds / records)

@@ -1,0 +1,50 @@
+"""A plan as text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from freshet.figures import count, moment
+from freshet.planning.changes import MEANINGS
+from freshet.planning.plan import Plan, Planned, Refill
+
+MEGABYTE = 1_000_000
+
+
+def lines(plan: Plan) -> Iterator[str]:
+    """For a person, line by line."""
+    if not plan.changes:
+        yield "everything goes on as it is declared"
+        return
+    for change in plan.changes:
+        yield from _of(change)
+    if plan.goes_on:
+        yield f"as they are: {', '.join(plan.goes_on)}"
+    if any(change.refill is not None for change in plan.changes):
+        how = plan.measured or "which this run has not measured yet"
+        yield f"times are for {count(plan.rate)} records a second, {how}"
+
+
+def _of(change: Planned) -> Iterator[str]:
+    meaning = MEANINGS[change.kind]  # type: ignore[index]
+    yield f"{change.thing} is {change.how}: {change.kind} ({meaning})"
+    for difference in change.differences:
+        yield f"  {difference}"
+    if change.refill is not None:
+        yield f"  {_refilled(change.refill)}"
+    if change.learn_anew:
+        yield f"  learns from them, then takes part: {', '.join(change.learn_anew)}"
+    if change.start_cold:
+        yield f"  starts cold, from what is asked from then on: {', '.join(change.start_cold)}"
+    for feature, at in change.complete_from.items():
+        yield f"  {feature} is complete from {moment(at)} UTC on: nothing is known from before"
+
+
+def _refilled(refill: Refill) -> str:
+    minutes = f"{refill.minutes:.1f} minutes"
+    if refill.minutes < 1:
+        minutes = f"{refill.minutes * 60:.0f} seconds"
+    return (
+        f"refilled from {moment(refill.from_ms)} UTC to now: {count(refill.records)} records, "
+        f"{refill.bytes / MEGABYTE:,.1f} MB, about {minutes}"
+    )

@@ -1,0 +1,65 @@
+"""What there is to build of an app's views."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from freshet.app import App
+from freshet.features.cold.memory import RowMemory
+from freshet.features.views.view import View
+from freshet.hydration.hydrator import Work
+from freshet.hydration.sources import PastIntake, SourceLog
+from freshet.roles import plans
+from freshet.schemas.topics.topic import Topic
+from freshet.streams.intake.task import IntakePlan, IntakeTask
+from freshet.streams.log.contract import Log
+from freshet.streams.outages import Outages
+
+
+def work_of(
+    app: App,
+    view: View,
+    intakes: Mapping[str, IntakePlan],
+    place: tuple[Log, str, Outages],
+    starts: Callable[[str], Mapping[int, int]],
+    memory: RowMemory,
+) -> Work:
+    """How a view is built, by what intake does with each of its topics (by name); `place` is the
+    log, where checkpoints lie, and who is told of outages."""
+    log, url, outages = place
+    clean = app.clean_log_of(view)
+    return Work(
+        view,
+        clean,
+        app.dead_log,
+        [_source(app, topic, _again(intakes[topic.name], clean), starts) for topic in view.topics],
+        plans.headers(app),
+        log,
+        url,
+        memory,
+        outages,
+    )
+
+
+def _again(plan: IntakePlan, clean: str) -> IntakePlan:
+    """As the app's intake judges events, for one view alone."""
+    return replace(plan, statistics=None, written=frozenset([clean]))
+
+
+def _source(
+    app: App, topic: Topic, plan: IntakePlan, starts: Callable[[str], Mapping[int, int]]
+) -> SourceLog:
+    def make(partition: int) -> PastIntake:
+        if topic.by_id:
+            return plans.moved_intake(plan, partition)
+        return IntakeTask(plan, partition)
+
+    def begins() -> Mapping[int, int]:
+        # Where records were brought together they begin with the first of them.
+        return {} if topic.by_id else starts(app.log_of(topic.name))
+
+    def kept_as(partition: int) -> str:
+        return plans.kept_as(app, f"intake:{topic.name}:{partition}")
+
+    return SourceLog(app.settled_log_of(topic), topic.name, make, kept_as, begins)

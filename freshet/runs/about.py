@@ -1,0 +1,52 @@
+"""What is declared of a thing beside the facts that its digest is made of: it changes at the next
+start, and nothing is made anew for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+
+from freshet.app import App
+from freshet.features.views.view import View
+from freshet.learners.model import Model
+from freshet.schemas.topics.digests import Facts, of_field
+from freshet.schemas.topics.topic import Topic
+
+FIELD = "field "
+
+
+def about(app: App) -> Mapping[str, Facts]:
+    """By thing, in words."""
+    found: dict[str, Facts] = {f"topic {topic.name}": _of_topic(topic) for topic in app.topics}
+    found |= {f"view {view.name}": _of_view(view) for view in app.views}
+    found |= {f"model {model.name}": _of_model(model) for model in app.models}
+    return found
+
+
+def _of_topic(topic: Topic) -> Facts:
+    # Fields that decide something are among its facts.
+    plain = {f"{FIELD}{known.name}": of_field(known) for known in topic.events.fields}
+    plain = {name: told for name, told in plain.items() if name not in topic.facts}
+    freshness = {
+        setting.name: str(getattr(topic.freshness, setting.name))
+        for setting in fields(topic.freshness)
+    }
+    own = {"statistics": repr(topic.statistics), "keep": topic.keep or "whole"}
+    return {**plain, **freshness, **own, **_names(topic)}
+
+
+def _of_view(view: View) -> Facts:
+    return {"max_age": view.max_age or "none", **_names(view)}
+
+
+def _of_model(model: Model) -> Facts:
+    return {
+        "slices": ", ".join(model.slices),
+        "fallback": ", ".join(map(str, model.fallback)),
+        "release": repr(model.release),
+        **_names(model),
+    }
+
+
+def _names(thing: Topic | View | Model) -> Facts:
+    return {"owner": thing.owner, "description": thing.description}
