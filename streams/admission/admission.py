@@ -142,6 +142,11 @@ class Admission:
         self._turns = [*self._turns, offset][-KEPT:]
         return True
 
+    def turn_as_recorded(self, offset: int) -> None:
+        """Forget as it was done before, at this offset."""
+        self._seen.turn()
+        self._turns = [*self._turns, offset][-KEPT:]
+
     def dump(self, full: bool) -> dict[str, npt.NDArray[Any]]:
         """Of ids (`full` false) those alone that came since the last dump."""
         state: dict[str, npt.NDArray[Any]] = {

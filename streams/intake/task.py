@@ -159,6 +159,17 @@ class _Read(NamedTuple):
     moved: Moved | None = None
 
 
+class Settled(NamedTuple):
+    """Events, with the time (int64 `[n]`, ms) and the fate (uint8 `[n]`, an index of `fates`) of
+    each, and the record that each came in; where that was moved from, if it was."""
+
+    columns: Columns
+    times: I64
+    code: Codes
+    batch: Batch
+    moved: Moved | None = None
+
+
 class IntakeTask:
     """Intake of one source partition; see `freshet.streams.operators.task.Task`. `start` is its
     first offset, where it was decided not to be that of the first record."""
@@ -222,14 +233,26 @@ class IntakeTask:
         """Settle the events of these records, which were appended when they say, and put them where
         they go. Of those that were `moved` the batch has the places in the log that they were moved
         to."""
-        columns, read = self._decoded(_Read(batch, moved))
-        batch = read.batch
-        times = timed(columns, self._plan.topic.time, batch.times, self._max_future)
-        code = self._settle(columns, times, read)
+        settled = self.settle(batch, moved)
+        columns, times, code, batch, _ = settled
+        read = _Read(batch, moved)
         self._bury(columns, read, out)
         self._statistics.take(columns, code, batch.times)
+        self._sketch(columns, np.flatnonzero(code == APPLIED), times, read, out)
+        self.route(settled, out)
+
+    def settle(self, batch: Batch, moved: Moved | None = None) -> Settled:
+        """What becomes of the events of these records, which were appended when they say."""
+        columns, read = self._decoded(_Read(batch, moved))
+        times = timed(columns, self._plan.topic.time, read.batch.times, self._max_future)
+        code = self._settle(columns, times, read)
+        return Settled(columns, times, code, read.batch, moved)
+
+    def route(self, settled: Settled, out: Outputs) -> None:
+        """Put what is applied of settled events where it goes."""
+        columns, times, code, batch, moved = settled
+        read = _Read(batch, moved)
         rows = np.flatnonzero(code == APPLIED)
-        self._sketch(columns, rows, times, read, out)
         if len(rows):
             self._label(columns, rows, times[rows], read, out)
         if self._erases and batch.nulls is not None:
@@ -273,6 +296,22 @@ class IntakeTask:
         self._settings.append([at, *now])
         self._lateness, self._max_future = now
         return True
+
+    def take_on(self, settings: Sequence[int]) -> None:
+        """What was recorded before: from which offset on, lateness and max_future (ms)."""
+        _, self._lateness, self._max_future = settings
+
+    def turn_as_recorded(self, at: int) -> None:
+        """A new generation of ids, from where there was one."""
+        self._admission.turn_as_recorded(at)
+
+    def believe(self, vouched: Sequence[Sequence[int]]) -> None:
+        """Bounds of append times that were recorded before."""
+        self._vouched.recall(vouched)
+
+    def bounded(self, batch: Batch) -> Batch:
+        """The records with the times at which they were appended at the latest."""
+        return self._vouched.bounded(batch)
 
     def doubts(self, batch: Batch, now_ms: int) -> bool:
         batch = self._vouched.bounded(batch)
