@@ -4,6 +4,7 @@ beside the log."""
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -56,7 +57,7 @@ class OnceMore:
         recorded = np.array([*(change[0] for change in self._settings), *self._turns], np.int64)
         places = np.searchsorted(batch.offsets, recorded)
         edges = np.unique(np.concatenate([[0], places, [len(batch)]])).tolist()
-        for first, after in zip(edges, edges[1:]):
+        for first, after in pairwise(edges):
             self._recall(int(batch.offsets[first]))
             yield first, after
 

@@ -58,6 +58,4 @@ def _nothing(model: Model, layout: Layout) -> pl.DataFrame:
         "sequence": pl.Series([], dtype=pl.Int64),
         "offset": pl.Series([], dtype=pl.Int64),
     }
-    return pl.DataFrame(
-        {**answers, **own, **vector_columns(model.vectors, none, fixed["numbers"])}
-    )
+    return pl.DataFrame({**answers, **own, **vector_columns(model.vectors, none, fixed["numbers"])})

@@ -70,12 +70,59 @@ class RecordedRun:
         from freshet.past.examples import frame_of
         from freshet.past.own_logs import blocks_of
 
-        wanted = self._model(model)
+        wanted = model_of(self.app, model)
         if as_of is None:
             told = blocks_of(self._run.log, self.app.examples_log_of(wanted))
         else:
             told = joined_as_of(self._run, wanted, ms_of("as_of", as_of))
         return _between(frame_of(wanted, told), "asked_at", since, until)
+
+    def reconstructed(
+        self,
+        file: str | Path,
+        model: str | None = None,
+        since: Moment | None = None,
+        until: Moment | None = None,
+        as_of: Moment | None = None,
+    ) -> pl.DataFrame:
+        """Examples of a model that need never have run: its features as of each question, computed
+        of this run's log and archive by the code that views and scorers run.
+
+        The questions are those that a model of the run with the same requests was asked (of the
+        same name, or else any); where there is none, each event of its topic that was taken, as of
+        when it was appended. A row of a view holds all that was appended before the question. Over
+        topics of one partition, and where definitions are the same, values are those that were
+        served, bit for bit; over several, records are put in the order of their append times. What
+        is filled by events before is filled by those since the topic began.
+
+        Args:
+            file: A Python file that declares one app; its topics are those of the run that have
+                the same names, read as the file declares them.
+            model: The model's name in it. None: its only one.
+            since: The first moment of a question. None: all from the beginning on.
+            until: The moment before which questions are. None: all to the end.
+            as_of: As `examples` has it. None: what is known now.
+
+        Returns:
+            A row for each question, in the order of its moment, with the columns of `examples`:
+            `vector` says `reconstructed`. `probability` to `value_age` are what was answered then,
+            and not there where nothing was. Fields of a request that were no feature of the model
+            that was asked are null, and so are the features of views keyed by one. A label that is
+            declared otherwise than the run's is found anew: time goes by append times then, in
+            place of intake's ticks.
+
+        Raises:
+            DefinitionError: the file declares no app that is sound.
+            RequestError: there is no such model, the run has no such topic, or a moment is none.
+            LogError: a log cannot be read.
+        """
+        from freshet.app import load
+        from freshet.rebuilt.examples import rebuilt
+
+        app = load(file)
+        as_of_ms = None if as_of is None else ms_of("as_of", as_of)
+        frame = rebuilt(self._run, app, model_of(app, model), as_of_ms)
+        return _between(frame, "asked_at", since, until)
 
     def predictions(
         self,
@@ -102,7 +149,7 @@ class RecordedRun:
         """
         from freshet.past.predictions import frame_of
 
-        return _between(frame_of(self._run, self._model(model)), "asked_at", since, until)
+        return _between(frame_of(self._run, model_of(self.app, model)), "asked_at", since, until)
 
     def events(self, topic: str) -> pl.LazyFrame:
         """The events of a topic as they came, each with what became of it.
@@ -141,18 +188,6 @@ class RecordedRun:
         """Let go of its log. Lazy frames cannot be collected any more."""
         self._open_until.close()
 
-    def _model(self, name: str | None) -> Model:
-        names = [known.name for known in self.app.models]
-        if name is None and len(names) == 1:
-            return self.app.models[0]
-        if name not in names:
-            thing = f"model {name!r}" if name is not None else f"app {self.app.name}"
-            cause = f"is none of app {self.app.name}"
-            if name is None:
-                cause = f"has {len(names)} models"
-            raise RequestError(thing, cause, f"Name one: {', '.join(names) or 'it has none'}.")
-        return self.app.model(name)
-
     def __enter__(self) -> RecordedRun:
         return self
 
@@ -188,6 +223,28 @@ Start one with freshet run APP.py, or name its folder with --run-dir.
     with ExitStack() as stack:
         run = stack.enter_context(opened(run_dir))
         return RecordedRun(run, stack.pop_all())
+
+
+def model_of(app: App, name: str | None) -> Model:
+    """The model of that name; the only one, where none is named.
+
+    Raises:
+        RequestError: there is no such model.
+    """
+    names = [known.name for known in app.models]
+    if name is None and len(names) == 1:
+        return app.models[0]
+    if name is None:
+        raise RequestError(
+            f"app {app.name}",
+            f"has {len(names)} models, and none was named",
+            f"Name one: {', '.join(names)}." if names else "Declare one in models=[…].",
+        )
+    if name not in names:
+        raise RequestError(
+            f"model {name!r}", f"is none of app {app.name}", f"Its models are {', '.join(names)}."
+        )
+    return app.model(name)
 
 
 def _between(
