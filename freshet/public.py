@@ -18,7 +18,6 @@ HOMES = {
     "HashedLogistic": "freshet.learners.logistic.learner",
     "Label": "freshet.learners.model",
     "Model": "freshet.learners.model",
-    "RecordedRun": "freshet.datasets.recorded_run",
     "ReleaseConfig": "freshet.learners.release_config",
     "River": "freshet.learners.river.spec",
     "Statistics": "freshet.schemas.topics.topic_statistics",

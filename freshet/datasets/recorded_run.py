@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from freshet.past.moments import Moment, ms_of
-from freshet.runs.opened import OpenedRun, opened
+from freshet.runs.opened import opened
 from freshet.schemas.errors import RequestError
 
 if TYPE_CHECKING:
@@ -25,14 +25,22 @@ class RecordedRun:
     What a shortened log has forgotten is read from the archive. All moments are of the app's clock,
     `Datetime("ms", "UTC")`. `fr.open_run` makes one.
 
+    Args:
+        run_dir: The folder of the run, or its URL.
+
     Attributes:
         app: The app that ran.
+
+    Raises:
+        ComponentError: none was ever started there, or its log is gone.
+        DefinitionError: its app's file is wrong by now.
     """
 
-    def __init__(self, run: OpenedRun, open_until: ExitStack) -> None:
-        self.app: App = run.app
-        self._run = run
-        self._open_until = open_until
+    def __init__(self, run_dir: str | Path) -> None:
+        with ExitStack() as stack:
+            self._run = stack.enter_context(opened(run_dir))
+            self._open_until = stack.pop_all()
+        self.app: App = self._run.app
 
     def examples(
         self,
@@ -220,9 +228,7 @@ def open_run(run_dir: str | Path = ".freshet/run") -> RecordedRun:
         freshet.schemas.errors.ComponentError: run in no/such/folder: none was ever started there. \
 Start one with freshet run APP.py, or name its folder with --run-dir.
     """
-    with ExitStack() as stack:
-        run = stack.enter_context(opened(run_dir))
-        return RecordedRun(run, stack.pop_all())
+    return RecordedRun(run_dir)
 
 
 def model_of(app: App, name: str | None) -> Model:

@@ -62,7 +62,9 @@ def answer_columns(fixed: Fixed, own: Mapping[str, Texts]) -> Columns:
     }
 
 
-def vector_columns(schema: VectorSchema, categories: Texts, numbers: npt.NDArray[np.float32]) -> Columns:  # fmt: skip
+def vector_columns(
+    schema: VectorSchema, categories: Texts, numbers: npt.NDArray[np.float32]
+) -> Columns:
     """Of vectors each feature: categories by their joined texts, numbers float32 `[n, N]`."""
     parts = taken_apart(categories, len(schema.categories))
     found = {FEATURE + name: texts(part) for name, part in zip(schema.categories, parts)}
