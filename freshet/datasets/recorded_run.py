@@ -223,9 +223,9 @@ def open_run(run_dir: str | Path = ".freshet/run") -> RecordedRun:
 
     Examples:
         >>> import freshet as fr
-        >>> fr.open_run("no/such/folder")
+        >>> fr.open_run("no/such/folder")  # the folder of a run gives its frames
         Traceback (most recent call last):
-        freshet.schemas.errors.ComponentError: run in no/such/folder: none was ever started there. \
+        freshet.schemas.errors.ComponentError: freshet run in no/such/folder: there is none. \
 Start one with freshet run APP.py, or name its folder with --run-dir.
     """
     return RecordedRun(run_dir)
