@@ -9,6 +9,7 @@ later, and wherever it came to stand among the rest, changes no row.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -27,6 +28,7 @@ from freshet.schemas.wire.blocks import NO_TICK, Block
 from freshet.schemas.wire.outcomes import fixed_of
 from freshet.streams.join.task import JoinTask
 from freshet.streams.log.contract import Batch
+from freshet.streams.log.errors import NoSuchTopic
 from freshet.streams.log.spans import PartitionSpans
 from freshet.streams.operators.checkpoints import Checkpoints, kept_as
 from freshet.streams.operators.task import from_json
@@ -39,7 +41,14 @@ def joined_as_of(run: OpenedRun, model: Model, as_of_ms: int) -> Iterator[Told]:
     by the kernels of the join."""
     plan = join_plan(run.app, model)
     task = JoinTask(plan, 0)
-    known = _Known(Layout.of(model.vectors), as_of_ms, ends(run, model.label.topic, as_of_ms))
+    # Records of people, who do not say when they were sent.
+    redriven = 0
+    # A run of an earlier version has no such log.
+    with suppress(NoSuchTopic):
+        redriven = run.log.since(run.app.redriven_log, as_of_ms + 1)[0]
+    known = _Known(
+        Layout.of(model.vectors), as_of_ms, ends(run, model.label.topic, as_of_ms), redriven
+    )
     log = run.app.outcomes_log_of(model)
     changes = _changed_waits(run, model)
     with PartitionSpans(run.log, log) as outcomes:
@@ -69,11 +78,12 @@ def _applied(task: JoinTask, offset: int, block: Block) -> Iterator[Told]:
 @dataclass(frozen=True)
 class _Known:
     """What of an outcomes log was known at `as_of_ms`: of labels those that stand before the `ends`
-    of their partitions."""
+    of their partitions, or of the log of letters that were sent again."""
 
     layout: Layout
     as_of_ms: int
     ends: Mapping[int, Place]
+    end_of_redriven: int
 
     def of(self, block: Block) -> Block | None:
         """What was known of a block; None where that is nothing."""
@@ -92,6 +102,9 @@ class _Known:
             is_known = fixed_of(rows, self.layout)["asked_at"] <= self.as_of_ms
         else:
             offset, index = self.ends.get(block.partition, (0, 0))
+            if block.origin.startswith(blocks.SENT_AGAIN):
+                # Of when it was sent again: nobody knew of it before.
+                offset, index = self.end_of_redriven, 0
             offsets = rows.column("_offset").to_numpy()
             indices = rows.column("_index").to_numpy()
             is_known = (offsets < offset) | ((offsets == offset) & (indices < index))

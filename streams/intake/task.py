@@ -107,7 +107,8 @@ class LabelRoute:
 class IntakePlan:
     """What intake does with one topic. `source` and `dead` are full names of logs. By `writers`
     what its records were written by is found out, in place of the `codec`; None: all of it is
-    known. Sketches of the topic's values go to the log `statistics`; None: none are made."""
+    known. Sketches of the topic's values go to the log `statistics`; None: none are made. What it
+    appends comes from `origin`, by which its readers tell it from other things (None: the topic)."""
 
     source: str
     topic: Topic
@@ -117,6 +118,12 @@ class IntakePlan:
     dead: str
     writers: Writers | None = None
     statistics: str | None = None
+    origin: str | None = None
+
+    @property
+    def appends_as(self) -> str:
+        """Where what it appends comes from."""
+        return self.origin or self.topic.name
 
 
 def keys_of(plan: IntakePlan) -> set[tuple[str, ...]]:
@@ -275,7 +282,7 @@ class IntakeTask:
         outputs = [(clean.to, clean.partitions, blocks.CLEAN) for clean in self._plan.clean]
         outputs += [(label.to, label.partitions, blocks.LABELS) for label in self._plan.labels]
         for to, count, kind in outputs:
-            block = Block(kind, self._plan.topic.name, self._partition, None, now_ms, partitions)
+            block = Block(kind, self._plan.appends_as, self._partition, None, now_ms, partitions)
             value = blocks.encode(block)
             out.appends.extend(Append(to, p, [value], now_ms) for p in range(count))
         if self._sketches is not None:
@@ -536,7 +543,7 @@ class IntakeTask:
                 for p in np.unique(where).tolist()
             }
         for p, mine in parts.items():
-            block = Block(routed.kind, self._plan.topic.name, self._partition, mine)
+            block = Block(routed.kind, self._plan.appends_as, self._partition, mine)
             out.appends.append(Append(routed.to, p, blocks.encode_parts(block), time_ms))
 
     def dump(self, full: bool) -> dict[str, npt.NDArray[Any]]:
