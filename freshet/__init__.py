@@ -16,6 +16,7 @@ from freshet.public import HOMES, find
 if TYPE_CHECKING:
     from freshet.agents import faust_app
     from freshet.app import App
+    from freshet.datasets.recorded_run import open_run
     from freshet.features.distributions import distinct, most_frequent, quantile
     from freshet.features.of_topic import of
     from freshet.features.recent import last_distinct
@@ -104,6 +105,7 @@ __all__ = [
     "most_frequent",
     "of",
     "on_demand",
+    "open_run",
     "quantile",
     "rate",
     "ratio",

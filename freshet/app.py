@@ -212,6 +212,11 @@ class App:
         """The log of dead letters."""
         return f"{self.name}.dead"
 
+    @property
+    def redriven_log(self) -> str:
+        """The log of dead letters that were sent again."""
+        return f"{self.name}.redriven"
+
     def stored_as(self, view: View) -> str:
         """The view's name in the store."""
         return f"{self.name}:{view.name}:{view.digest}"

@@ -51,6 +51,7 @@ HOMES = {
     "most_frequent": "freshet.features.distributions",
     "of": "freshet.features.of_topic",
     "on_demand": "freshet.learners.on_demand",
+    "open_run": "freshet.datasets.recorded_run",
     "quantile": "freshet.features.distributions",
     "rate": "freshet.features.windows",
     "ratio": "freshet.features.windows",

@@ -38,6 +38,8 @@ from freshet.roles.names import intakes
 from freshet.runs import definitions
 from freshet.runs.clusters import routed
 from freshet.schemas.errors import ComponentError, DefinitionError
+from freshet.schemas.events.schema import EventSchema
+from freshet.schemas.topics.readers import INTAKE
 from freshet.schemas.topics.topic import Topic
 from freshet.schemas.wire.messages import Message, Settled, Tick
 from freshet.serving.loading.live_model import LiveModel
@@ -61,6 +63,7 @@ from freshet.streams.operators.loop import (
 from freshet.streams.operators.task import Task
 from freshet.streams.operators.ticks import Pace, ReplayPace, Untimed
 from freshet.streams.outages import Outages
+from freshet.streams.redrive.task import RedriveTask
 from freshet.streams.sqlite.log import SqliteLog
 
 __all__ = ["Events", "LocalRun", "MemoryStore", "vectors_of"]
@@ -209,6 +212,8 @@ class LocalRun:
         readers = {source: plans.reader(app, plan, starts) for source, plan in sources.items()}
 
         def intake(source: str, partition: int) -> Task:
+            if source == app.redriven_log:
+                return RedriveTask(app.name, plans.redrive_plans(app, self._earlier))
             return readers[source](source, partition)
 
         by_id = {
@@ -218,6 +223,8 @@ class LocalRun:
         # On the embedded log all topics are in one place, and one reader would do: two do no harm.
         for name, topics in intakes(app).items():
             logs = [app.log_of(topic.name) for topic in topics]
+            if name == INTAKE:
+                logs.append(app.redriven_log)
             made.append(self._operator(name, logs, intake, ReplayPace(), starts))
         if by_id:
             made.append(
@@ -300,8 +307,11 @@ class LocalRun:
         """By the schemas that the topic has had in this folder, as in a run."""
         source = self.app.log_of(topic.name)
         known_schemas.keep_declared(self._checkpoints_url, source, topic)
-        earlier = known_schemas.earlier_of(self._checkpoints_url, source, topic)
-        return plans.intake_plan(self.app, topic, earlier)
+        return plans.intake_plan(self.app, topic, self._earlier(topic))
+
+    def _earlier(self, topic: Topic) -> Mapping[int, EventSchema]:
+        source = self.app.log_of(topic.name)
+        return known_schemas.earlier_of(self._checkpoints_url, source, topic)
 
     def _refuse_registries(self) -> None:
         for topic in self.app.topics:

@@ -60,6 +60,7 @@ PAGES: Mapping[str, tuple[str, tuple[str, ...]]] = {
             "last_distinct/LastDistinct",
         ),
     ),
+    "past": ("The past of a run", ("open_run", "open_run/RecordedRun")),
     "testing": ("Tests of an app", ("testing/*",)),
     "errors": ("Errors", ("FreshetError/*",)),
 }

@@ -26,7 +26,6 @@ from rich.console import Console
 
 import freshet as fr
 from freshet.app import load
-from freshet.audit.kept import records
 from freshet.cli.describe import describe
 from freshet.cli.init import init
 from freshet.features.partition.rows import ViewRows
@@ -34,6 +33,8 @@ from freshet.features.reading.api import read_request
 from freshet.features.rows.finish import finish
 from freshet.features.rows.plan import RowPlan
 from freshet.learners.catalog import PREDICTORS
+from freshet.past.examples import frame_of
+from freshet.past.own_logs import blocks_of
 from freshet.roles import preflight
 from freshet.roles.interface import feature_reader
 from freshet.roles.plans import vector_plan
@@ -871,46 +872,27 @@ def test_a_topic_by_a_json_schema_takes_what_is_valid_and_no_keyword_that_is_ref
     assert f"error: {error.value}" in howto.text("json-schema")
 
 
-# ------------------------------------------------------------ reading the examples
-def test_examples_are_read_as_a_frame(tmp_path: Path) -> None:
-    howto.write("examples", tmp_path)
-    with (
-        howto.imported(tmp_path, "examples") as page,
-        toy_day(tmp_path / "run", hours=8) as (app, run),
-    ):
-        found = page.examples(app, run.log, "unpaid")
+# ------------------------------------------------------------ reading the past
+def test_the_past_is_read_as_frames(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with toy_day(tmp_path / ".freshet" / "run", hours=8) as (_, run):
         join = next(
             t.facts() for o in run.operators for t in o.tasks() if t.name.startswith("join")
         )
-    kinds = dict(found.group_by("kind").len().iter_rows())
-    assert kinds["asked"] == join["asked"]
-    assert kinds["labelled"] == join["labelled"]
-    assert kinds["expired"] == join["expired"]
-    assert {"shop", "hour", "price", "shops.n", "shops.late", "shops.ago"} <= set(found.columns)
-    assert found.filter(kind="labelled")["label"].is_in([0.0, 1.0]).all()
-    assert found.filter(kind="asked")["label"].is_null().all()
-    asked = found.filter(kind="asked")
-    assert set(asked["shop"]) <= {"north", "south", "west", "east"}
-    assert asked["price"].is_between(2.0, 20.0).all()
-    scope = {"found": found}
-    exec(howto.blocks("examples", "python")[-1], scope)
-    assert scope["by_rung"]["len"].sum() == kinds["labelled"]
-
-
-def test_rows_that_were_appended_twice_are_read_once(tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
     howto.write("examples", tmp_path)
-    with (
-        howto.imported(tmp_path, "examples") as page,
-        toy_day(tmp_path / "run", hours=4) as (app, run),
-    ):
-        once = page.examples(app, run.log, "unpaid")
-        topic = app.examples_log_of(app.models[0])
-        again = [r.value for r in records(run.log, topic, 0)]
-        writer = run.log.writer()
-        writer.append(topic, 0, again, 1)
-        writer.flush()
-        writer.close()
-        assert page.examples(app, run.log, "unpaid").equals(once)
+    with howto.imported(tmp_path, "notebook") as page:
+        fates = dict(page.fates.iter_rows())
+        assert sum(fates.values()) == join["asked"]
+        assert fates["labelled"] == join["labelled"]
+        assert page.by_rung["len"].sum() == page.labelled.height
+        shown = {"feature.shop", "feature.hour", "feature.price", "feature.shops.n"}
+        assert shown <= set(page.features.columns)
+        assert page.target.is_in([0.0, 1.0]).all()
+        assert page.open_then.height > 3
+        assert page.answers.height == join["asked"] + join["repeated_questions"]
+        assert page.lost["len"].sum() == 2 * 7, "of each bad payment one, in hours 0 and 4"
+        assert page.taken["event_at"].dtype == pl.Datetime("ms", "UTC")
+        page.run.close()
 
 
 # ------------------------------------------------------------ old data
@@ -947,7 +929,6 @@ def test_old_data_is_learned_in_its_own_time(
 
 
 def test_old_data_that_is_sent_live_is_not_learned_from(old_data: Path) -> None:
-    howto.write("examples", old_data)
     then = 820_454_400_000
     told = {"id": "1", "town": "Ghent", "price": 1.0}
     with LocalRun(load("app.py"), old_data / "run", MemoryStore(), snapshot_every="1s") as run:
@@ -960,13 +941,13 @@ def test_old_data_that_is_sent_live_is_not_learned_from(old_data: Path) -> None:
         run.step(NOW, NOW + STEP, {**{k: [v] for k, v in told.items()}, "at": [then]}, events)
         run.step(NOW + STEP, NOW + 2 * STEP, {}, {})
         facts = {t.name: t.facts() for o in run.operators for t in o.tasks()}
-        with howto.imported(old_data, "examples") as page:
-            found = page.examples(run.app, run.log, "late")
+        model = run.app.model("late")
+        found = frame_of(model, blocks_of(run.log, run.app.examples_log_of(model)))
     assert facts["intake:orders:0"]["fates"]["applied"] == 1
     assert facts["join:late:0"]["labelled"] == 1
     # From 50 of them on, promise and alert say so.
     assert facts["join:late:0"]["labels"]["since_used"]["saw_future"] == 1
-    assert found.filter(kind="labelled")["saw_future"].all()
+    assert found.filter(fate="labelled")["saw_future"].all()
     trained = [f for name, f in facts.items() if name.startswith("train")]
     assert all(f["learned"] == 0 and f["snapshots"] > 0 for f in trained)
 

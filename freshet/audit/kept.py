@@ -138,6 +138,27 @@ def ledger(
     return offset, book.entries()
 
 
+def redriven_ledger(
+    log: Log, checkpoints_url: str, app_name: str, redriven: str, topic: Topic
+) -> Ledger:
+    """The ledger of a topic's dead letters that were sent again, from the newest checkpoint of the
+    task that reads them."""
+    identity = log.bounds(redriven).identity
+    found = Checkpoints(checkpoints_url, f"redrive:{app_name}:0", identity).load()
+    if found is None:
+        return {}
+    _, base, deltas = found
+    own = f"{topic.name}/"
+    state = {
+        name.removeprefix(own): values
+        for name, values in _newest(base, deltas).items()
+        if name.startswith(own)
+    }
+    book = LedgerBook(fates(topic))
+    book.load(state, fates_known(state))
+    return book.entries()
+
+
 def taken_on(log: Log, checkpoints_url: str, topic: Topic, source: str, partition: int) -> TakenOn:
     """What intake recorded in its newest checkpoint."""
     found = _of_intake(log, checkpoints_url, topic, source, partition).load()

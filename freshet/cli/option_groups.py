@@ -47,6 +47,20 @@ class RunPlace:
 
 
 @dataclass(frozen=True, slots=True)
+class Letters:
+    """Which dead letters."""
+
+    topic: Annotated[str | None, typer.Option(help="only letters of this topic")] = None
+    reason: Annotated[
+        str | None, typer.Option(help="only letters of this reason, such as out_of_range")
+    ] = None
+    field: Annotated[str | None, typer.Option(help="only those with this field at fault")] = None
+    source: Annotated[str | None, typer.Option(help="only those of events of this source")] = None
+    since: Annotated[str, typer.Option("--from", help="only those buried from this moment on")] = ""
+    until: Annotated[str, typer.Option("--to", help="only those buried before this moment")] = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ReplayPlace:
     """Where old data is replayed."""
 

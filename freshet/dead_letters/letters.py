@@ -158,6 +158,23 @@ def newest(
     return _with_append_times(run, list(found.values())[:limit])
 
 
+def every(run: OpenedRun, topic: str | None = None, reason: str | None = None) -> Iterator[Letter]:
+    """All dead letters, each event's once, in the order in which they were buried.
+
+    Raises:
+        RequestError: there is no such topic or reason.
+    """
+    _check(run, topic, reason)
+    seen: set[Origin] = set()
+    with PartitionSpans(run.log, run.app.dead_log) as dead:
+        for part in _blocks(dead, dead.first, dead.after):
+            for letter in _letters(*part):
+                is_wanted = topic in (None, letter.topic) and reason in (None, letter.reason)
+                if is_wanted and letter.origin not in seen:
+                    seen.add(letter.origin)
+                    yield letter
+
+
 def _check(run: OpenedRun, topic: str | None, reason: str | None) -> None:
     app = run.app
     # Besides topics, logs of the app's own are origins: a record of theirs may have crashed an

@@ -10,7 +10,7 @@ from rich.console import Console, JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
-from freshet.dead_letters.letters import Kind, Letter
+from freshet.dead_letters.letters import Kind, Letter, Origin
 from freshet.dead_letters.value import Readable, hex_dump, readable
 from freshet.figures import count, moment
 from freshet.runs.opened import OpenedRun
@@ -21,14 +21,25 @@ AT = "%-d %b %Y %H:%M:%S"
 MINUTE = "%-d %b %Y %H:%M"
 
 
+# What became of letters that were sent again, by topic and reason.
+SentAgain = Mapping[tuple[str, str], Mapping[str, int]]
+
+
 def show_kinds(
-    found: Sequence[Kind], topic: str | None, reason: str | None, console: Console
+    found: Sequence[Kind],
+    topic: str | None,
+    reason: str | None,
+    console: Console,
+    again: SentAgain | None = None,
 ) -> None:
     if not found:
         console.print(f"no dead letters{_of(topic, reason)}")
         return
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    for title in ("topic", "reason, fields", "letters", "first", "last", "newest"):
+    titles = ["topic", "reason, fields", "letters", "first", "last", "newest"]
+    if again:
+        titles.append("sent again")
+    for title in titles:
         right = title in ("letters", "newest")
         whole = title in ("letters", "first", "last")
         justify: JustifyMethod = "left"
@@ -39,7 +50,10 @@ def show_kinds(
         first = moment(kind.first_ms, MINUTE)
         last = moment(kind.last_ms, MINUTE)
         origin = f"{kind.example.partition}/{kind.example.offset}"
-        table.add_row(marked("{}", kind.topic), _reason(kind), count(kind.n), first, last, origin)
+        own = (again or {}).get((kind.topic, kind.reason), {})
+        told = [", ".join(f"{count(letters)} {fate}" for fate, letters in own.items())]
+        row = [marked("{}", kind.topic), _reason(kind), count(kind.n), first, last, origin]
+        table.add_row(*row, *(told if again else []))
     console.print(table)
     newest = found[0]
     # Quoted: it is there to be copied into a shell, and topics are named by whoever writes the app.
@@ -67,13 +81,14 @@ def show_letters(
     reason: str | None,
     raw: bool,
     console: Console,
+    again: Mapping[Origin, str] | None = None,
 ) -> None:
     if not found:
         console.print(f"no dead letters{_of(topic, reason)}")
     for i, letter in enumerate(found):
         if i:
             console.print()
-        _letter(run, letter, raw, console)
+        _letter(run, letter, raw, console, (again or {}).get(letter.origin))
 
 
 def _of(topic: str | None, reason: str | None) -> str:
@@ -85,7 +100,9 @@ def _of(topic: str | None, reason: str | None) -> str:
     return text
 
 
-def _letter(run: OpenedRun, letter: Letter, raw: bool, console: Console) -> None:
+def _letter(
+    run: OpenedRun, letter: Letter, raw: bool, console: Console, again: str | None
+) -> None:
     field = ""
     if letter.field:
         field = f" in {letter.field}"
@@ -102,6 +119,8 @@ def _letter(run: OpenedRun, letter: Letter, raw: bool, console: Console) -> None
     if letter.size > len(letter.value):
         kept = f" ({count(len(letter.value))} kept)"
     console.print(f"  {when}, {count(letter.size)} bytes{kept}")
+    if again is not None:
+        console.print(marked("  sent again: {}", again))
     if letter.detail:
         console.print(marked("  [red]{}[/]", letter.detail))
     if raw:

@@ -126,7 +126,7 @@ def _of_key(batch: Batch, key: str) -> Iterator[CleanEvent]:
                 for name, value in row.items()
                 if name.startswith(blocks.FIELD)
             }
-            place = (block.origin, *source_of(block, row), row["t"])
+            place = (blocks.topic_of(block.origin), *source_of(block, row), row["t"])
             erases = row.get(blocks.ERASED, False)
             yield CleanEvent((record.offset, i), *place, fields, erases, element_of(row))
 

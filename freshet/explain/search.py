@@ -164,7 +164,7 @@ def _labels(block: Block, rows: Sequence[int]) -> Iterator[LoggedLabel]:
         # In the log a missing value is NaN.
         if label is not None and math.isnan(label):
             label = None
-        came_from = (block.origin, *source_of(block, row))
+        came_from = (blocks.topic_of(block.origin), *source_of(block, row))
         yield LoggedLabel(*came_from, row["t"], label, element_of(row))
 
 

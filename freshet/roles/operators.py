@@ -17,7 +17,7 @@ from freshet.roles.context import Context, earlier_schemas, pace_of
 from freshet.roles.names import archives, topics_of, trained_by
 from freshet.runs.archived import AppClock, kept_ms, shortened, stored_archive
 from freshet.schemas.errors import ComponentError, DefinitionError
-from freshet.schemas.topics.readers import ARCHIVE
+from freshet.schemas.topics.readers import ARCHIVE, INTAKE
 from freshet.schemas.topics.topic import Topic
 from freshet.streams.archive.folder import ArchiveFolder
 from freshet.streams.archive.task import FILE_BYTES, HELD_BYTES, ArchiveTask, Rhythm, Start
@@ -28,6 +28,8 @@ from freshet.streams.control.channels import Follower
 from freshet.streams.intake.task import IntakePlan
 from freshet.streams.join.task import JoinTask
 from freshet.streams.operators.loop import Steering
+from freshet.streams.operators.task import Task
+from freshet.streams.redrive.task import RedriveTask
 from freshet.streams.registry.asking import Asking
 from freshet.streams.registry.writers import Writers
 
@@ -43,6 +45,9 @@ def intake(ctx: Context) -> None:
     starts = plans.starts(ctx.app, ctx.log, ctx.settings.checkpoints_url, WallClock().now_ms)
     with planned(ctx, topics_of(ctx.app, ctx.name)) as found:
         makers = {plan.source: plans.reader(ctx.app, plan, starts) for plan in found}
+        # On the app's own log, which the first of them reads.
+        if ctx.name == INTAKE:
+            makers[ctx.app.redriven_log] = partial(_redrive, ctx)
         operator = ctx.operator(
             list(makers),
             lambda source, partition: makers[source](source, partition),
@@ -51,6 +56,10 @@ def intake(ctx: Context) -> None:
             starts,
         )
         operator.run(ctx.stop)
+
+
+def _redrive(ctx: Context, log: str, partition: int) -> Task:
+    return RedriveTask(ctx.app.name, plans.redrive_plans(ctx.app, partial(earlier_schemas, ctx)))
 
 
 def dedup(ctx: Context) -> None:

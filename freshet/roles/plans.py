@@ -29,6 +29,7 @@ from freshet.schemas.events.decode import EventCodec
 from freshet.schemas.events.masks import Masked
 from freshet.schemas.events.schema import EventSchema
 from freshet.schemas.topics.topic import FieldRef, Freshness, Topic
+from freshet.schemas.wire.blocks import SENT_AGAIN
 from freshet.streams.archive import layout
 from freshet.streams.archive.task import ArchivePlan
 from freshet.streams.disk import until_there_is_room
@@ -102,6 +103,9 @@ def starts(
     # Once: what was decided stays, and partitions that are added begin at their first record.
     @cache
     def of(source: str) -> Mapping[int, int]:
+        # A log of the app's own begins at its first record.
+        if source not in sources:
+            return {}
         found = settle(url, log, sources[source], source, now_ms())
         if found is None:
             return {}
@@ -127,7 +131,8 @@ def topics(app: App) -> Mapping[str, int]:
     found |= {app.clean_log_of(v): v.partitions for v in app.views}
     for m in app.models:
         found |= {app.outcomes_log_of(m): 1, app.examples_log_of(m): 1}
-    return found | {app.dead_log: 1, app.control_log: 1, app.reports_log: 1, app.statistics_log: 1}
+    own = (app.dead_log, app.redriven_log, app.control_log, app.reports_log, app.statistics_log)
+    return found | dict.fromkeys(own, 1)
 
 
 def declared(app: App, snapshot_every: str = "") -> dict[str, Freshness]:
@@ -217,6 +222,21 @@ def reader(
         return IntakeTask(plan, partition, start)
 
     return make
+
+
+def redrive_plans(
+    app: App, earlier: Callable[[Topic], Mapping[int, EventSchema]]
+) -> list[IntakePlan]:
+    """What is done with dead letters that are sent again, topic by topic; `earlier` are the
+    schemas that its records bear beside its own."""
+    return [
+        replace(
+            intake_plan(app, topic, earlier(topic)),
+            statistics=None,
+            origin=SENT_AGAIN + topic.name,
+        )
+        for topic in app.topics
+    ]
 
 
 def moved_intake(plan: IntakePlan, partition: int) -> MovedIntakeTask:
@@ -360,6 +380,7 @@ def task_inputs(app: App) -> Mapping[str, TopicPartition]:
         for v in app.views
         for p in range(v.partitions)
     }
+    found[f"redrive:{app.name}:0"] = app.redriven_log, 0
     for m in app.models:
         found[f"join:{m.name}:0"] = app.outcomes_log_of(m), 0
         found |= {

@@ -82,3 +82,41 @@ def put(
                 written[to] = data[i]
                 to += 1
         place[row] = to
+
+
+@nb.njit(nogil=True, cache=True)
+def take_apart(
+    data: Any, start: Any, end: Any, written: Any, starts: Any, ends: Any, valid: Any
+) -> None:  # fmt: skip
+    """The values of each key, one after the other in `written`, which has room for all bytes of the
+    keys: where each begins and ends, and whether it is none (int64, int64 and bool `[values, n]`).
+    What a key lacks stays missing."""
+    to = 0
+    count = starts.shape[0]
+    for row in range(start.size):
+        value = 0
+        i = start[row]
+        starts[0, row] = to
+        valid[0, row] = True
+        while i < end[row]:
+            if data[i] == SEPARATOR:
+                ends[value, row] = to
+                value += 1
+                # More values than were asked for are none of theirs.
+                if value == count:
+                    break
+                starts[value, row] = to
+                valid[value, row] = True
+            elif data[i] == ESCAPE and i + 1 < end[row]:
+                i += 1
+                if data[i] == NULL:
+                    valid[value, row] = False
+                else:
+                    written[to] = data[i]
+                    to += 1
+            else:
+                written[to] = data[i]
+                to += 1
+            i += 1
+        if value < count:
+            ends[value, row] = to

@@ -183,6 +183,20 @@ def joined(columns: Sequence[Texts]) -> Texts:
     return Texts(written, starts, ends, there)
 
 
+def taken_apart(keys: Texts, values: int) -> list[Texts]:
+    """The canonical texts that keys of so many values were `joined` of, a column each."""
+    count = len(keys)
+    sizes = keys.end - keys.start
+    written = np.zeros(max(1, int(sizes.sum())), np.uint8)  # not empty, as Arrow wants it
+    starts = np.zeros((values, count), np.int64)
+    ends = np.zeros((values, count), np.int64)
+    valid = np.zeros((values, count), np.bool_)
+    # Of keys without a value each is the empty text.
+    if values:
+        kernels.take_apart(*_read_only(keys)[:3], written, starts, ends, valid)
+    return [Texts(written, starts[i], ends[i], valid[i]) for i in range(values)]
+
+
 def _read_only(texts: Texts) -> list[npt.NDArray[Any]]:
     """A column's arrays, all read-only: kernels are compiled for one kind of arrays."""
     views = [array.view() for array in (texts.data, texts.start, texts.end, texts.valid)]

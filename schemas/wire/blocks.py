@@ -49,6 +49,9 @@ ERASED = "_erased"
 # Of a row whose `_offset` is that of another log than its event came from: where the event stands.
 SOURCE_PARTITION = "_source_partition"
 SOURCE_OFFSET = "_source_offset"
+# Before the name of a topic, as origin of what was made of its dead letters that were sent again:
+# their places are those of another log than those of its records.
+SENT_AGAIN = "again:"
 _HEAD = struct.Struct("<4siqiii")
 # How Arrow's messages begin: with a mark, and the size of what follows.
 # Source: arrow.apache.org/docs/format/Columnar.html, "Encapsulated message format".
@@ -73,6 +76,11 @@ class Block:
     rows: pa.RecordBatch | None
     tick: int = NO_TICK
     partitions: int = 1
+
+
+def topic_of(origin: str) -> str:
+    """The topic that clean events or labels of this origin are of."""
+    return origin.removeprefix(SENT_AGAIN)
 
 
 def encode(block: Block, compressed: bool = False) -> bytes:

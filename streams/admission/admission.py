@@ -162,10 +162,14 @@ class Admission:
             begun += self._turns.count(self._turns[-1])
         due = turns[begun : bisect_right(turns, offset)]
         for turn in due:
-            self._seen.turn()
-            self._turns.append(turn)
+            self.turn_as_recorded(turn)
         if not due and len(turns) == KEPT and offset < turns[0]:
             self.turn(tick, None, offset)
+
+    def turn_as_recorded(self, offset: int) -> None:
+        """Forget as it was done before, at this offset."""
+        self._seen.turn()
+        self._turns = [*self._turns, offset][-KEPT:]
 
     def dump(self, full: bool) -> dict[str, npt.NDArray[Any]]:
         """Of ids (`full` false) those alone that came since the last dump."""

@@ -9,7 +9,7 @@ comes to the same.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -44,6 +44,10 @@ class Vouched:
         """First, until and latest of each, in the order of the log."""
         found: list[list[int]] = self._spans.tolist()
         return found
+
+    def recall(self, spans: Sequence[Sequence[int]]) -> None:
+        """What was noted before."""
+        self._spans = np.array(spans, np.int64).reshape(-1, 3)
 
     def note(self, batch: Batch, now_ms: int) -> None:
         first = int(batch.offsets[0])

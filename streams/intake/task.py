@@ -110,7 +110,8 @@ class IntakePlan:
     what its records were written by is found out, in place of the `codec`; None: all of it is
     known. Sketches of the topic's values go to the log `statistics`; None: none are made. Of its
     outputs those to the logs `written` alone are made (None: all): what becomes of an event hangs
-    on where it would go, too."""
+    on where it would go, too. What it appends comes from `origin`, by which its readers tell it
+    from other things (None: the topic)."""
 
     source: str
     topic: Topic
@@ -121,10 +122,16 @@ class IntakePlan:
     writers: Writers | None = None
     statistics: str | None = None
     written: frozenset[str] | None = None
+    origin: str | None = None
 
     def writes(self, log: str) -> bool:
         """Whether outputs to this log are made."""
         return self.written is None or log in self.written
+
+    @property
+    def appends_as(self) -> str:
+        """Where what it appends comes from."""
+        return self.origin or self.topic.name
 
 
 def keys_of(plan: IntakePlan) -> set[tuple[str, ...]]:
@@ -163,6 +170,17 @@ class _Routed:
 class _Read(NamedTuple):
     """What was read, and where that was moved from, if it was."""
 
+    batch: Batch
+    moved: Moved | None = None
+
+
+class Settled(NamedTuple):
+    """Events, with the time (int64 `[n]`, ms) and the fate (uint8 `[n]`, an index of `fates`) of
+    each, and the record that each came in; where that was moved from, if it was."""
+
+    columns: Columns
+    times: I64
+    code: Codes
     batch: Batch
     moved: Moved | None = None
 
@@ -230,14 +248,26 @@ class IntakeTask:
         """Settle the events of these records, which were appended when they say, and put them where
         they go. Of those that were `moved` the batch has the places in the log that they were moved
         to."""
-        columns, read = self._decoded(_Read(batch, moved))
-        batch = read.batch
-        times = timed(columns, self._plan.topic.time, batch.times, self._max_future)
-        code = self._settle(columns, times, read)
+        settled = self.settle(batch, moved)
+        columns, times, code, batch, _ = settled
+        read = _Read(batch, moved)
         self._bury(columns, read, out)
         self._statistics.take(columns, code, batch.times)
+        self._sketch(columns, np.flatnonzero(code == APPLIED), times, read, out)
+        self.route(settled, out)
+
+    def settle(self, batch: Batch, moved: Moved | None = None) -> Settled:
+        """What becomes of the events of these records, which were appended when they say."""
+        columns, read = self._decoded(_Read(batch, moved))
+        times = timed(columns, self._plan.topic.time, read.batch.times, self._max_future)
+        code = self._settle(columns, times, read)
+        return Settled(columns, times, code, read.batch, moved)
+
+    def route(self, settled: Settled, out: Outputs) -> None:
+        """Put what is applied of settled events where it goes."""
+        columns, times, code, batch, moved = settled
+        read = _Read(batch, moved)
         rows = np.flatnonzero(code == APPLIED)
-        self._sketch(columns, rows, times, read, out)
         if len(rows):
             self._label(columns, rows, times[rows], read, out)
         if self._erases and batch.nulls is not None:
@@ -262,7 +292,7 @@ class IntakeTask:
         for to, count, kind in outputs:
             if not self._plan.writes(to):
                 continue
-            block = Block(kind, self._plan.topic.name, self._partition, None, now_ms, partitions)
+            block = Block(kind, self._plan.appends_as, self._partition, None, now_ms, partitions)
             value = blocks.encode(block)
             out.appends.extend(Append(to, p, [value], now_ms) for p in range(count))
         if self._sketches is not None:
@@ -283,6 +313,22 @@ class IntakeTask:
         self._settings.append([at, *now])
         self._lateness, self._max_future = now
         return True
+
+    def take_on(self, settings: Sequence[int]) -> None:
+        """What was recorded before: from which offset on, lateness and max_future (ms)."""
+        _, self._lateness, self._max_future = settings
+
+    def turn_as_recorded(self, at: int) -> None:
+        """A new generation of ids, from where there was one."""
+        self._admission.turn_as_recorded(at)
+
+    def believe(self, vouched: Sequence[Sequence[int]]) -> None:
+        """Bounds of append times that were recorded before."""
+        self._vouched.recall(vouched)
+
+    def bounded(self, batch: Batch) -> Batch:
+        """The records with the times at which they were appended at the latest."""
+        return self._vouched.bounded(batch)
 
     def doubts(self, batch: Batch, now_ms: int) -> bool:
         batch = self._vouched.bounded(batch)
@@ -524,7 +570,7 @@ class IntakeTask:
                 for p in np.unique(where).tolist()
             }
         for p, mine in parts.items():
-            block = Block(routed.kind, self._plan.topic.name, self._partition, mine)
+            block = Block(routed.kind, self._plan.appends_as, self._partition, mine)
             out.appends.append(Append(routed.to, p, blocks.encode_parts(block), time_ms))
 
     def dump(self, full: bool) -> dict[str, npt.NDArray[Any]]:

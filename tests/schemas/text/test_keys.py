@@ -75,6 +75,22 @@ def test_rows_taken_from_a_wider_column_are_joined_alike(
     assert made.to_arrow().to_pylist() == [keys.key_of([words[i], words[i]]) for i in rows]
 
 
+@untimed
+@given(
+    st.integers(1, 4).flatmap(
+        lambda n: st.tuples(st.just(n), st.lists(st.tuples(*[PART] * n), max_size=20))
+    )
+)
+def test_keys_are_taken_apart_as_they_are_one_by_one(
+    case: tuple[int, list[tuple[str | None, ...]]],
+) -> None:
+    values, rows = case
+    written = [keys.key_of(row) for row in rows]
+    found = keys.taken_apart(Texts.of(written), values)
+    columns = [column.to_arrow().to_pylist() for column in found]
+    assert [list(row) for row in zip(*columns)] == [keys.parts_of(text) for text in written]
+
+
 def test_one_column_without_anything_to_escape_is_not_copied() -> None:
     column = Texts.of(["JFK", "", "日本"])
     assert keys.joined([column]).data is column.data

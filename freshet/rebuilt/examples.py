@@ -1,0 +1,127 @@
+"""Examples of a model that need never have run: its views folded once more from the log, each
+question answered as of its moment by the code that scorers read features with."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from freshet.app import App
+from freshet.features.reading.vectors import Columns
+from freshet.learners.model import Model
+from freshet.past.columns import FEATURE, vector_columns
+from freshet.past.examples import RECONSTRUCTED, VECTOR
+from freshet.rebuilt.clean_events import Piece, Routed
+from freshet.rebuilt.labels_anew import labelled_anew
+from freshet.rebuilt.questions import FIELD, Questions, questions_of
+from freshet.rebuilt.rows_then import RowsThen, StoreThen
+from freshet.roles.plans import vector_plan
+from freshet.runs.opened import OpenedRun
+from freshet.schemas.text.columns import Texts
+from freshet.schemas.topics.topic import FieldRef
+
+# Of a label, by the names that a model's facts have.
+LABEL_FACTS = ("label", "id of the label", "late labels")
+OUTCOMES = ["fate", "label", "labelled_at", "expired_at", "saw_future"]
+ANSWERS = ["probability", "rung", "lineage", "snapshot", "model_lag", "value_age"]
+
+
+def rebuilt(run: OpenedRun, app: App, model: Model, as_of_ms: int | None) -> pl.DataFrame:
+    """A row for each question, in the order of the moments: as `RecordedRun.examples` has them.
+
+    A row holds what was appended before the question; where that was several partitions, in the
+    order of append times. What a request said and no model of the run was logged with stays
+    missing.
+
+    Raises:
+        RequestError: the run has not what the model is made of.
+    """
+    asked = questions_of(run, app, model, as_of_ms)
+    store = _store(run, app, model)
+    vectors = _vectors(app, model, asked, store)
+    frame = asked.frame
+    known = asked.asked
+    if known is None or not _is_labelled_alike(model, known):
+        outcomes = labelled_anew(run, app, model, frame, as_of_ms)
+    else:
+        outcomes = frame.select(OUTCOMES)
+    answers = [name for name in ANSWERS if name in frame.columns]
+    made = pl.Series("vector", [RECONSTRUCTED], dtype=VECTOR).new_from_index(0, len(frame))
+    return pl.concat(
+        [
+            frame.select("id", "asked_at"),
+            outcomes,
+            frame.select(answers),
+            made.to_frame(),
+            _with_served_fields(vectors, model, asked),
+        ],
+        how="horizontal",
+    )
+
+
+def _is_labelled_alike(model: Model, known: Model) -> bool:
+    topic = f"topic {model.label.topic.name}"
+    one = [model.facts.get(name) for name in (*LABEL_FACTS, topic)]
+    other = [known.facts.get(name) for name in (*LABEL_FACTS, topic)]
+    wait = model.label.topic.freshness.ms("label_wait")
+    return one == other and wait == known.label.topic.freshness.ms("label_wait")
+
+
+def _store(run: OpenedRun, app: App, model: Model) -> StoreThen:
+    """The model's views, before the first of their events."""
+    views = app.views_of(model)
+    pieces: dict[str, list[Piece]] = {app.clean_log_of(view): [] for view in views}
+    routed = Routed(run, app)
+    # Each topic once, however many views are over it.
+    for topic in {topic.name: topic for view in views for topic in view.topics}.values():
+        for piece in routed.pieces(topic, pieces):
+            pieces[piece.to].append(piece)
+    return StoreThen(
+        {app.stored_as(view): RowsThen(view, pieces[app.clean_log_of(view)]) for view in views}
+    )
+
+
+def _vectors(app: App, model: Model, asked: Questions, store: StoreThen) -> pl.DataFrame:
+    plan = vector_plan(app, model)
+    frame = asked.frame
+    fields = [name for name in plan.fields if FIELD + name in frame.columns]
+    columns = frame.select(pl.col(FIELD + name).alias(name) for name in fields)
+    moments = frame["asked_at"].to_physical().to_numpy()
+    # Questions of one moment see the same rows, and are read at once.
+    edges = np.flatnonzero(np.diff(moments, prepend=moments[:1] - 1, append=moments[-1:] + 1))
+    numbers = [np.empty((0, len(model.vectors.numbers)), np.float32)]
+    categories = [Texts.missing(0)]
+    for first, after in pairwise(edges.tolist()):
+        moment = int(moments[first])
+        store.go_to(moment)
+        part: Columns = _request(columns[first:after])
+        read = plan.read(store, part, after - first, moment)
+        numbers.append(read.vectors.numbers)
+        categories.append(read.categories)
+    return pl.DataFrame(
+        vector_columns(model.vectors, Texts.concatenate(categories), np.concatenate(numbers))
+    )
+
+
+def _request(columns: pl.DataFrame) -> dict[str, list[Any]]:
+    return columns.to_dict(as_series=False)
+
+
+def _with_served_fields(vectors: pl.DataFrame, model: Model, asked: Questions) -> pl.DataFrame:
+    """With the fields of requests as they were served, where the model of the run had them alike:
+    one that is derived is not made of what was logged."""
+    if asked.asked is None:
+        return vectors
+    known = asked.asked.facts
+    facts = model.facts
+    own = [ref.field for ref in model.features if isinstance(ref, FieldRef)]
+    served = []
+    for field in own:
+        names = (f"feature {field}", f"derive {field} of a request")
+        is_alike = all(facts.get(name) == known.get(name) for name in names)
+        if is_alike and f"feature {field}" in known:
+            served.append(asked.frame[FEATURE + field])
+    return vectors.with_columns(served)

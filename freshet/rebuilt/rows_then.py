@@ -1,0 +1,128 @@
+"""The rows of a view as they were at any moment of the past, one after the other: folded by the
+kernels that views run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from freshet.features.packed import Packed
+from freshet.features.partition.as_stored import as_stored, have_events
+from freshet.features.partition.events import More
+from freshet.features.partition.rows import ViewRows
+from freshet.features.stores.contract import RowKeys, Rows
+from freshet.features.views.erasing import left_of, times_of
+from freshet.features.views.event_columns import taken
+from freshet.features.views.view import View
+from freshet.rebuilt.clean_events import Piece, in_order
+from freshet.schemas.text.columns import Texts
+from freshet.schemas.wire import blocks
+
+I64 = npt.NDArray[np.int64]
+
+
+class RowsThen:
+    """One view's rows. Time goes on only."""
+
+    def __init__(self, view: View, pieces: list[Piece]) -> None:
+        self._view = view
+        self._rows = ViewRows(view.plan)
+        order = in_order(pieces)
+        self._reached = _concatenated([piece.reached for piece in pieces], np.int64)[order]
+        self._times = _concatenated([times_of(piece.rows) for piece in pieces], np.int64)[order]
+        columns = [_taken(view, piece.rows) for piece in pieces]
+        fields = len(view.plan.fields)
+        self._values = np.concatenate([np.empty((0, fields)), *(own[0] for own in columns)])[order]
+        wholes = [own[1] for own in columns if own[1] is not None]
+        self._wholes = np.concatenate(wholes)[order] if wholes else None
+        kept = zip(*(own[2] for own in columns))
+        self._texts = [Texts.concatenate(parts).take(order) for parts in kept]
+        keys = [Texts.from_arrow(piece.rows.column("key")) for piece in pieces]
+        self._keys = Texts.concatenate([Texts.missing(0), *keys]).take(order)
+        self._erases = _concatenated([_erasing(piece.rows) for piece in pieces], np.bool_)[order]
+        # How far the view's log would have been at each: events that it saw, as far as the clock.
+        self._clocks = np.minimum(np.maximum.accumulate(self._times), self._reached)
+        self._at = 0
+
+    def go_to(self, moment_ms: int) -> None:
+        """Fold all that was appended before a moment."""
+        end = int(np.searchsorted(self._reached, moment_ms))
+        if end > self._at:
+            self._fold(slice(self._at, end))
+            self._at = end
+
+    def _fold(self, part: slice) -> None:
+        chosen = np.arange(part.start, part.stop)
+        if self._erases[part].any():
+            erases = pa.array(self._erases[part])
+            keys = self._keys.where(part).to_arrow()
+            left = left_of(pa.RecordBatch.from_arrays([keys, erases], ["key", blocks.ERASED]))
+            assert left is not None
+            gone = chosen[left.erased]
+            self._rows.erase(self._keys.take(gone), 0, gone)
+            chosen = chosen[left.events]
+        wholes = self._wholes
+        if wholes is not None:
+            wholes = wholes[chosen]
+        texts = [column.take(chosen) for column in self._texts]
+        more = More(wholes, self._clocks[chosen], texts)
+        values = self._values[chosen]
+        self._rows.fold(self._keys.take(chosen), self._times[chosen], values, 0, chosen, more)
+
+    def read(self, keys: Sequence[bytes]) -> Packed:
+        """The rows of keys as a store has them; one that is not there has no bytes."""
+        ids = self._rows.find(Texts.of([key.decode() for key in keys]))
+        there = np.flatnonzero(ids >= 0)
+        lengths = np.zeros(len(keys), np.int64)
+        if not len(there):
+            return Packed(np.empty(0, np.uint8), lengths)
+        _, words, ends = self._rows.named(ids[there])
+        found = as_stored(words, ends)
+        alive = have_events(found)
+        if not alive.all():
+            there = there[alive]
+            found = Packed.of([found.row(at) for at in np.flatnonzero(alive).tolist()])
+        lengths[there] = found.lengths
+        return Packed(found.data, np.cumsum(lengths))
+
+
+class StoreThen:
+    """Rows of several views, by their names in the store, as readers of features ask for them."""
+
+    def __init__(self, views: Mapping[str, RowsThen]) -> None:
+        self._views = views
+
+    def go_to(self, moment_ms: int) -> None:
+        """What was appended before a moment is in the rows."""
+        for rows in self._views.values():
+            rows.go_to(moment_ms)
+
+    def read(self, wanted: Sequence[RowKeys]) -> list[Rows]:
+        """Rows of many views."""
+        return [Rows(self._views[asked.view].read(asked.keys)) for asked in wanted]
+
+
+def _concatenated(parts: Sequence[npt.NDArray[Any]], kind: type) -> npt.NDArray[Any]:
+    return np.concatenate([np.empty(0, kind), *parts])
+
+
+def _erasing(rows: pa.RecordBatch) -> npt.NDArray[np.bool_]:
+    if blocks.ERASED not in rows.schema.names:
+        return np.zeros(rows.num_rows, np.bool_)
+    found: npt.NDArray[np.bool_] = rows.column(blocks.ERASED).to_numpy(zero_copy_only=False)
+    return found
+
+
+def _taken(
+    view: View, rows: pa.RecordBatch
+) -> tuple[npt.NDArray[np.float64], I64 | None, Sequence[Texts]]:
+    columns = []
+    for name in view.plan.fields:
+        at = rows.schema.get_field_index(blocks.FIELD + name)
+        # One of another topic's events.
+        columns.append(pa.nulls(rows.num_rows) if at < 0 else rows.column(at))
+    return taken(view.plan, columns, rows.num_rows)
