@@ -252,7 +252,7 @@ class CassandraStore:
         check_version(version)
         (at,) = self._timestamps(np.frombuffer(version, np.uint8)[None]).tolist()
         each = [(at, view, key) for key in keys]
-        sizes = [len(key) for key in keys]
+        sizes = np.array([len(key) for key in keys], np.int64)
 
         def delete(first: int, after: int) -> int:
             self._run(self._batches(self._delete, each[first:after], sizes[first:after]))

@@ -6,7 +6,7 @@ import json
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 
-from rich.console import Console, JustifyMethod
+from rich.console import Console, JustifyMethod, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -51,8 +51,8 @@ def show_kinds(
         last = moment(kind.last_ms, MINUTE)
         origin = f"{kind.example.partition}/{kind.example.offset}"
         own = (again or {}).get((kind.topic, kind.reason), {})
-        told = [", ".join(f"{count(letters)} {fate}" for fate, letters in own.items())]
-        row = [marked("{}", kind.topic), _reason(kind), count(kind.n), first, last, origin]
+        told: list[RenderableType] = [", ".join(f"{count(letters)} {fate}" for fate, letters in own.items())]
+        row: list[RenderableType] = [marked("{}", kind.topic), _reason(kind), count(kind.n), first, last, origin]
         table.add_row(*row, *(told if again else []))
     console.print(table)
     newest = found[0]
@@ -100,9 +100,7 @@ def _of(topic: str | None, reason: str | None) -> str:
     return text
 
 
-def _letter(
-    run: OpenedRun, letter: Letter, raw: bool, console: Console, again: str | None
-) -> None:
+def _letter(run: OpenedRun, letter: Letter, raw: bool, console: Console, again: str | None) -> None:
     field = ""
     if letter.field:
         field = f" in {letter.field}"

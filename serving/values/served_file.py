@@ -43,7 +43,8 @@ class KeptServed(msgspec.Struct, frozen=True):
 
 def packed(arrays: Arrays) -> bytes:
     into = BytesIO()
-    np.savez_compressed(into, **arrays)
+    named: dict[str, Any] = dict(arrays)
+    np.savez_compressed(into, **named)
     return into.getvalue()
 
 

@@ -16,8 +16,8 @@ from freshet.audit import kept as kept_by_run
 from freshet.audit import ledger as audit
 from freshet.audit.redriven import redriven_records, taken_on
 from freshet.cli.main import cli
-from freshet.dead_letters.letters import kinds
 from freshet.datasets.recorded_run import open_run
+from freshet.dead_letters.letters import kinds
 from freshet.explain.explain import explain
 from freshet.redrive.chosen import Wanted
 from freshet.redrive.patching import parsed
@@ -223,9 +223,7 @@ def test_what_a_producer_has_sent_again_itself_is_not_sent(tmp_path: Path) -> No
         local.step(start, start + HOUR, {}, {"payments": Sent([(start + 1, paid)])})
         found = sent(tmp_path)
     assert found.became == {
-        ("payments", "out_of_range"): Counter(
-            {"applied": 3, "taken already, under the same id": 1}
-        )
+        ("payments", "out_of_range"): Counter({"applied": 3, "taken already, under the same id": 1})
     }
 
 
@@ -268,4 +266,3 @@ def test_the_commands_say_first_and_do_then(tmp_path: Path) -> None:
         assert "4 applied" in listed
         assert "1 given up" in listed
         assert "sent again: applied" in called("show", "--reason", "out_of_range")
-
