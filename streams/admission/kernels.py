@@ -282,7 +282,8 @@ def put_sources(table: Any, g: Any, entries: Any) -> None:
     for entry in range(entries.shape[0]):
         if entries[entry, LOW] != 0:
             i = _place(table, g, entries[entry, LOW], entries[entry, HIGH], mask)
-            table[g, i] = entries[entry]
+            for figure in range(FIGURES):
+                table[g, i, figure] = entries[entry, figure]
 
 
 @nb.njit(nogil=True, cache=True, _nrt=False)
@@ -293,7 +294,8 @@ def look_up(table: Any, meta: Any, low: Any, high: Any, out: Any) -> Any:
     for g in (meta[SOURCE_GENERATION], 1 - meta[SOURCE_GENERATION]):
         i = _place(table, g, low, high, mask)
         if table[g, i, LOW] != 0:
-            out[:] = table[g, i]
+            for figure in range(FIGURES):
+                out[figure] = table[g, i, figure]
             return True
     return False
 

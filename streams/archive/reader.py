@@ -70,7 +70,7 @@ def newest_of(batch: Batch, name: bytes) -> Texts:
     count = len(batch)
     if batch.all_headers is None:
         return Texts.missing(count)
-    # Only here: it makes a thousand functions when it is imported, and every role reads through this.
+    # Only here: it makes a thousand functions when it is imported, and all roles read through this.
     import pyarrow.compute as pc
 
     found = batch.all_headers

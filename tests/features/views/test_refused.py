@@ -1,5 +1,5 @@
-"""Rows that a store refuses: the others are written, each is told once, and in the place of what they
-were before stands what says so."""
+"""Rows that a store refuses: the others are written, each is told once, and in the place of what
+they were before stands what says so."""
 
 from __future__ import annotations
 
