@@ -43,7 +43,7 @@ class KeptServed(msgspec.Struct, frozen=True):
 
 def packed(arrays: Arrays) -> bytes:
     into = BytesIO()
-    np.savez_compressed(into, **arrays)
+    np.savez_compressed(into, allow_pickle=False, **arrays)
     return into.getvalue()
 
 
