@@ -307,7 +307,7 @@ class CassandraStore:
         return stamps
 
     def _batches(
-        self, statement: Any, values: Sequence[tuple[Any, ...]], sizes: I64
+        self, statement: Any, values: Sequence[tuple[Any, ...]], sizes: Sequence[int] | I64
     ) -> Iterator[tuple[Any, None]]:
         """Unlogged: rows do not depend on each other, but a message for each costs four times as
         much."""

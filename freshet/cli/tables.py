@@ -327,13 +327,15 @@ def _setting(value: str, declared: str) -> Text:
     return marked("[bold]{}[/] [dim](declared {})[/]", value, declared)
 
 
-def table(*columns: str, rows: Iterable[Sequence[Cell]], left: bool = False) -> Table:
-    """Rows under the columns' names: figures to the right, all but the first of a row; or all to
-    the left."""
+def table(
+    *columns: str, rows: Iterable[Sequence[Cell]], left: bool = False, text: str = ""
+) -> Table:
+    """Rows under the columns' names: figures to the right, all but the first of a row and the
+    column called `text`; or all to the left."""
     shown = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     for i, name in enumerate(columns):
         justify: JustifyMethod = "right"  # figures
-        if left or i == 0:
+        if left or i == 0 or name == text:
             justify = "left"
         # The name of a row is never broken: it is what one copies into the next command.
         shown.add_column(marked("{}", name), justify=justify, no_wrap=i == 0)

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 MOST_SOURCES = 10
 MOST_TOP = 3
+DISTANCE = "“distance” is that of Jensen–Shannon, 0 (alike) to 1 (nothing in common),"
+# Of ids, times and the like nothing else is kept.
+ONLY_COUNTED = "only counted"
 
 
 @grouped
@@ -92,11 +95,12 @@ def show_skew(found: SkewReport, console: Console) -> None:
     for each in found.skewed:
         line = marked("{}  [yellow]{}[/]: {}", _moment(each), each.field, _how_far(each))
         console.print(line, soft_wrap=True)
+    console.print(f"{DISTANCE} from what was learned from.")
     missing = max((each.weeks_missing or 0 for each in found.features), default=0)
     if missing:
         console.print(f"Skew is watched once {missing} more weeks are known.")
     else:
-        console.print("Skew is watched: “distance” is that of Jensen–Shannon, 0 to 1.")
+        console.print("Skew is watched: what is beyond its bound raises an alert.")
 
 
 def _moment(drift: DriftFigures) -> str:
@@ -123,8 +127,9 @@ def show_report(found: Report, console: Console) -> None:
     console.print(said, soft_wrap=True)
     if not found.fields:
         console.print("No event of this span is known yet.")
-    names = ("field", "events", "missing", "mean", "sd", "min", "median", "max", "values", "moved")
-    console.print(table(*names, rows=[_row(each) for each in found.fields]))
+    figures = ("missing", "mean", "sd", "min", "median", "max", "distance")
+    names = ("field", "events", *figures, "values")
+    console.print(table(*names, rows=[_row(each) for each in found.fields], text="values"))
     if len(found.fields) == 1 and found.fields[0].compared is not None:
         console.print(table("values", "share", "reference", rows=_bins(found.fields[0])))
     brought = [
@@ -144,6 +149,7 @@ def show_report(found: Report, console: Console) -> None:
             f"{drift.usual_share:.0%}",
         )
         console.print(line, soft_wrap=True)
+    console.print(f"{DISTANCE} from {found.reference}.")
     console.print(_learning(found))
 
 
@@ -158,25 +164,25 @@ def _learning(found: Report) -> str:
         return f"Drift is not watched yet: nothing is known of {found.reference}."
     if found.weeks_missing:
         return f"Drift is watched once {found.weeks_missing} more weeks are known."
-    return (
-        f"Drift is watched: “moved” is the Jensen–Shannon distance, 0 to 1, from {found.reference}."
-    )
+    return "Drift is watched: what is beyond its bound raises an alert."
 
 
 def _row(each: FieldReport) -> list[str]:
     from freshet.figures import DASH, count
 
     missing = f"{each.missing / each.events:.1%}" if each.events else DASH
-    moved = DASH
+    distance = DASH
     if each.compared is not None:
-        moved = f"{each.compared.jensen_shannon:.2f}"
+        distance = f"{each.compared.jensen_shannon:.2f}"
     numbers = (each.mean, each.deviation, each.min, each.quantiles.get("0.5"), each.max)
     figures = [DASH if number is None else f"{number:.4g}" for number in numbers]
-    return [each.name, count(each.events), missing, *figures, _values(each), moved]
+    return [each.name, count(each.events), missing, *figures, distance, _values(each)]
 
 
 def _values(each: FieldReport) -> str:
     """How many there are, and the most frequent texts."""
+    if each.kind == "presence" and each.present:
+        return ONLY_COUNTED
     told = ", ".join(f"{name} {events:,}" for name, events in each.top[:MOST_TOP])
     if each.distinct is None:
         return told

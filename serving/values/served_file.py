@@ -43,8 +43,7 @@ class KeptServed(msgspec.Struct, frozen=True):
 
 def packed(arrays: Arrays) -> bytes:
     into = BytesIO()
-    named: dict[str, Any] = dict(arrays)
-    np.savez_compressed(into, **named)
+    np.savez_compressed(into, allow_pickle=False, **arrays)
     return into.getvalue()
 
 

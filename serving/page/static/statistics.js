@@ -69,12 +69,14 @@ function row(field) {
   const shares = (name, all) => bins.map((b) => b[name] / all);
   // Both to one scale, so that they can be laid side by side.
   const top = compared ? Math.max(...shares("events", compared.events), ...shares("reference_events", compared.reference_events)) : 1;
-  const bars = (name, all) => (compared ? { text: "", spark: { values: stepped(shares(name, all)), top } } : "");
+  // Of ids, times and the like it is only known how often they are there.
+  const counted = field.kind === "presence" && field.present > 0;
+  const bars = (name, all) => (compared && !counted ? { text: "", spark: { values: stepped(shares(name, all)), top } } : "");
   const texts = listed(Object.fromEntries(field.top), 3);
   const several = field.distinct === null ? "" : `${count(field.distinct)} different`;
   return [
     field.name, count(field.events), percent(field.missing, field.events), figure(field.mean), figure(field.quantiles["0.05"]), figure(field.quantiles["0.5"]), figure(field.quantiles["0.95"]),
-    [several, texts].filter(Boolean).join(": "), bars("events", compared?.events), bars("reference_events", compared?.reference_events), fixed(compared?.jensen_shannon, 2),
+    counted ? "only counted" : [several, texts].filter(Boolean).join(": "), bars("events", compared?.events), bars("reference_events", compared?.reference_events), fixed(compared?.jensen_shannon, 2),
   ];
 }
 

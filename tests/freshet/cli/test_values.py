@@ -38,7 +38,9 @@ def test_fields_sources_and_what_is_not_known_yet_are_told() -> None:
     text = said(report(weeks(1), Asked()))
     assert "sales  all sources, Sun 18 May 1997 01:00 to" in text
     (price,) = [line for line in text.splitlines() if line.startswith("price")]
-    assert price.split() == ["price", "40", "25.0%", "2", "1.633", "0", "2.001", "4", "3", "–"]
+    assert price.split() == ["price", "40", "25.0%", "2", "1.633", "0", "2.001", "4", "–", "3"]
+    (own,) = [line for line in text.splitlines() if line.startswith("id ")]
+    assert own.split() == ["id", "40", "0.0%", *"––––––", "only", "counted"]
     (item,) = [line for line in text.splitlines() if line.startswith("item")]
     assert "1: tea 40" in item
     assert "a       " in text
@@ -63,6 +65,7 @@ def test_hours_that_were_unlike_others_are_told() -> None:
     assert "price of b: 0.90 apart, bound 0.00" in text
     assert "price of b: 90% of values unseen, bound 80%" in text
     assert "Drift is watched:" in text
+    assert "“distance” is that of Jensen–Shannon" in text
     assert "from the same hours of the weeks before." in text
 
 
