@@ -51,9 +51,11 @@ def show_kinds(
         last = moment(kind.last_ms, MINUTE)
         origin = f"{kind.example.partition}/{kind.example.offset}"
         own = (again or {}).get((kind.topic, kind.reason), {})
-        told = [", ".join(f"{count(letters)} {fate}" for fate, letters in own.items())]
-        row = [marked("{}", kind.topic), _reason(kind), count(kind.n), first, last, origin]
-        table.add_row(*row, *(told if again else []))
+        row: list[str | Text] = [marked("{}", kind.topic), _reason(kind), count(kind.n)]
+        row += [first, last, origin]
+        if again:
+            row.append(", ".join(f"{count(letters)} {fate}" for fate, letters in own.items()))
+        table.add_row(*row)
     console.print(table)
     newest = found[0]
     # Quoted: it is there to be copied into a shell, and topics are named by whoever writes the app.
@@ -100,9 +102,7 @@ def _of(topic: str | None, reason: str | None) -> str:
     return text
 
 
-def _letter(
-    run: OpenedRun, letter: Letter, raw: bool, console: Console, again: str | None
-) -> None:
+def _letter(run: OpenedRun, letter: Letter, raw: bool, console: Console, again: str | None) -> None:
     field = ""
     if letter.field:
         field = f" in {letter.field}"
