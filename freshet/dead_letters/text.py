@@ -6,7 +6,7 @@ import json
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 
-from rich.console import Console, JustifyMethod, RenderableType
+from rich.console import Console, JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
@@ -51,9 +51,11 @@ def show_kinds(
         last = moment(kind.last_ms, MINUTE)
         origin = f"{kind.example.partition}/{kind.example.offset}"
         own = (again or {}).get((kind.topic, kind.reason), {})
-        told: list[RenderableType] = [", ".join(f"{count(letters)} {fate}" for fate, letters in own.items())]
-        row: list[RenderableType] = [marked("{}", kind.topic), _reason(kind), count(kind.n), first, last, origin]
-        table.add_row(*row, *(told if again else []))
+        row: list[str | Text] = [marked("{}", kind.topic), _reason(kind), count(kind.n)]
+        row += [first, last, origin]
+        if again:
+            row.append(", ".join(f"{count(letters)} {fate}" for fate, letters in own.items()))
+        table.add_row(*row)
     console.print(table)
     newest = found[0]
     # Quoted: it is there to be copied into a shell, and topics are named by whoever writes the app.

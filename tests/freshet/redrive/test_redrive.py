@@ -3,6 +3,7 @@ ledger as they were."""
 
 from __future__ import annotations
 
+import uuid
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,6 +26,7 @@ from freshet.redrive.redrive import LEAST_TAKEN, Outcome, Redrive
 from freshet.redrive.state import SentAgain
 from freshet.runs.opened import opened
 from freshet.schemas.errors import RequestError
+from freshet.streams.catalog import open_log
 from freshet.streams.intake.fates import fates
 from freshet.streams.log.contract import Log
 from freshet.testing import LocalRun
@@ -145,6 +147,23 @@ def test_the_ledger_of_what_was_sent_again_is_the_one_recomputed_and_the_topic_s
     agree_with_the_log(tmp_path, before)
 
 
+def test_on_kafka_it_is_the_same(kafka: str, tmp_path: Path) -> None:
+    name = f"again_{uuid.uuid4().hex[:8]}"
+    url = f"kafka://{kafka}"
+    with with_letters(tmp_path, log=open_log(url), log_url=url, name=name) as (local, hour):
+        before = ledger_of(local, tmp_path)
+        assert sent(tmp_path).became == {("payments", "out_of_range"): Counter({"applied": 4})}
+        sent(tmp_path, Wanted(reason="missing_required"), {})
+        assert sent(tmp_path).sent == 0
+        goes_on(local, hour)
+        facts = {t.name: t.facts() for o in local.operators for t in o.tasks()}
+    assert facts[f"redrive:{name}:0"]["sent_again"]["payments"]["applied"] == 4
+    agree_with_the_log(tmp_path, before)
+    with open_run(tmp_path) as run:
+        assert run.examples().filter(label=1.0).height == 3
+        assert run.examples(as_of="1971-01-01").equals(run.examples())
+
+
 def ledger_of(local: LocalRun, folder: Path) -> Any:
     task = next(t for o in local.operators for t in o.tasks() if t.name == "intake:payments:0")
     return task.ledger.entries()
@@ -163,7 +182,7 @@ def agree_with_the_log(folder: Path, before: Any) -> None:
         assert of_log == of_checkpoint == recomputed
         counts = dict(zip(fates(topic), map(sum, zip(*(e.counts for e in recomputed.values())))))
         assert counts["applied"] == 4
-        _, own = kept_by_run.ledger(run.log, url, topic, "toy.payments", 0)
+        _, own = kept_by_run.ledger(run.log, url, topic, run.app.log_of("payments"), 0)
         assert own == before
 
 
