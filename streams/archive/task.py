@@ -22,7 +22,7 @@ import pyarrow as pa
 from freshet.schemas.topics.topic import Freshness
 from freshet.schemas.wire import blocks
 from freshet.streams.archive import block_rows, compaction, events, manifest, records
-from freshet.streams.archive.folder import ArchiveFolder, parquet, table_of
+from freshet.streams.archive.folder import ArchiveFolder
 from freshet.streams.archive.layout import (
     DAY_MS,
     FORMAT,
@@ -32,6 +32,7 @@ from freshet.streams.archive.layout import (
     digest_of,
     task_of,
 )
+from freshet.streams.archive.parquet_files import parquet, table_of
 from freshet.streams.intake.task import IntakePlan
 from freshet.streams.log.contract import Batch, joined
 from freshet.streams.operators.task import Outputs
@@ -224,12 +225,7 @@ class ArchiveTask:
             return
         if self._since is None:
             self._since = self._rhythm.now()
-        days = batch.times // DAY_MS
-        before = days[0] if self._day is None else self._day
-        # Later than all before: times need not rise, and a day ends once.
-        latest = np.maximum.accumulate(np.concatenate([[before], days]))
-        starts = np.flatnonzero(np.diff(latest) > 0).tolist()
-        self._day = int(latest[-1])
+        starts = self._new_days(batch)
         edges = [0, *starts, len(batch)]
         for first, after in pairwise(edges):
             if first in starts:
@@ -243,6 +239,20 @@ class ArchiveTask:
             self._uncovered += size
             if self._held.size >= self._rhythm.file_bytes:
                 self._close()
+
+    def _new_days(self, batch: Batch) -> list[int]:
+        """Which records are the first of a later day than all before them: times need not rise,
+        and a day ends once."""
+        # By far the most batches are of the day that goes on.
+        newest = int(batch.times.max()) // DAY_MS
+        if self._day is not None and newest <= self._day:
+            return []
+        days = batch.times // DAY_MS
+        before = days[0] if self._day is None else self._day
+        latest = np.maximum.accumulate(np.concatenate([[before], days]))
+        self._day = int(latest[-1])
+        starts: list[int] = np.flatnonzero(np.diff(latest) > 0).tolist()
+        return starts
 
     def _close(self) -> None:
         """Make a file of what is held."""
