@@ -48,6 +48,7 @@ from freshet.streams.admission.vouched import (
     ahead_of,
     latest_ms,
 )
+from freshet.streams.fates.runs import FateRuns
 from freshet.streams.filters.conditions import Condition, condition_of
 from freshet.streams.filters.truth import truth
 from freshet.streams.intake import kernels, tombstones
@@ -107,7 +108,8 @@ class LabelRoute:
 class IntakePlan:
     """What intake does with one topic. `source` and `dead` are full names of logs. By `writers`
     what its records were written by is found out, in place of the `codec`; None: all of it is
-    known. Sketches of the topic's values go to the log `statistics`; None: none are made."""
+    known. Sketches of the topic's values go to the log `statistics`; None: none are made. What became
+    of each record goes to the log `fates`; None: that is not told."""
 
     source: str
     topic: Topic
@@ -117,6 +119,7 @@ class IntakePlan:
     dead: str
     writers: Writers | None = None
     statistics: str | None = None
+    fates: str | None = None
 
 
 def keys_of(plan: IntakePlan) -> set[tuple[str, ...]]:
@@ -188,6 +191,9 @@ class IntakeTask:
         ]
         self.fates = fates(topic)
         self.ledger = LedgerBook(self.fates)
+        self._runs: FateRuns | None = None
+        if plan.fates is not None:
+            self._runs = FateRuns(self.fates, topic.name, partition)
         self._statistics = TopicStatistics(topic)
         self._sketches: TopicSketches | None = None
         if plan.statistics is not None:
@@ -227,6 +233,10 @@ class IntakeTask:
         times = timed(columns, self._plan.topic.time, batch.times, self._max_future)
         code = self._settle(columns, times, read)
         self._bury(columns, read, out)
+        if self._runs is not None:
+            self._runs.take(code, batch.offsets, _indices(read), moved)
+            if self._runs.are_many:
+                self._append_fates(self._runs.tell(), int(batch.times[-1]), out)
         self._statistics.take(columns, code, batch.times)
         rows = np.flatnonzero(code == APPLIED)
         self._sketch(columns, rows, times, read, out)
@@ -257,6 +267,8 @@ class IntakeTask:
             out.appends.extend(Append(to, p, [value], now_ms) for p in range(count))
         if self._sketches is not None:
             self._append_statistics(self._sketches.tell(now_ms, partitions), now_ms, out)
+        if self._runs is not None and self._runs.due(now_ms):
+            self._append_fates(self._runs.tell(now_ms), now_ms, out)
         return out
 
     def write(self) -> None:
@@ -312,10 +324,12 @@ class IntakeTask:
     def skip(self, batch: Batch) -> Outputs:
         """The record's fate is a dead letter."""
         offset = int(batch.offsets[0])
+        crashed = self.fates.index("dead:crash")
         self.ledger.span(offset, offset)
-        self.ledger.counts[
-            offset // LEDGER_BLOCK - self.ledger.first, self.fates.index("dead:crash")
-        ] += 1
+        self.ledger.counts[offset // LEDGER_BLOCK - self.ledger.first, crashed] += 1
+        if self._runs is not None:
+            code = np.array([crashed], np.uint8)
+            self._runs.take(code, batch.offsets[:1], np.zeros(1, np.int32))
         return Outputs()
 
     def _decoded(self, read: _Read) -> tuple[Columns, _Read]:
@@ -407,7 +421,7 @@ class IntakeTask:
             columns,
             rows,
             times[rows],
-            Placed(batch.topic, batch.offsets[rows], _indices(read, rows)),
+            Placed(batch.topic, batch.offsets[rows], _indices(read)[rows]),
             batch.times[rows],
         )
         self._append_statistics(found, int(batch.times[-1]), out)
@@ -416,6 +430,10 @@ class IntakeTask:
         if values:
             assert self._plan.statistics is not None
             out.appends.append(Append(self._plan.statistics, 0, values, time_ms))
+
+    def _append_fates(self, values: list[bytes], time_ms: int, out: Outputs) -> None:
+        assert self._plan.fates is not None
+        out.appends.append(Append(self._plan.fates, 0, values, time_ms))
 
     def _bury(self, columns: Columns, read: _Read, out: Outputs) -> None:
         """Dead letters, each with its reason, the field, its origin and its bytes (the first 64
@@ -513,6 +531,8 @@ class IntakeTask:
         }
         if self._sketches is not None:
             state |= self._sketches.dump()
+        if self._runs is not None:
+            state |= self._runs.dump()
         for imputer in self._imputers:
             state |= imputer.dump()
         return state
@@ -537,6 +557,8 @@ class IntakeTask:
             self._settings = settings
             self._lateness, self._max_future = settings[-1][1:]
         self.ledger.load(state, fates_known(state))
+        if self._runs is not None:
+            self._runs.load(state, fates_known(state))
         self._statistics.load(state)
         if self._sketches is not None:
             self._sketches.load(state)
@@ -615,13 +637,13 @@ def _replaced(texts: Texts, where: npt.NDArray[np.bool_], by: Texts | None) -> T
     return found.take(rows)
 
 
-def _indices(read: _Read, rows: I64) -> npt.NDArray[np.int32]:
+def _indices(read: _Read) -> npt.NDArray[np.int32]:
     """Where each row is in its record."""
     if read.moved is not None:
-        return read.moved.indices[rows]
+        return read.moved.indices
     if read.batch.places is not None:
-        return read.batch.places[rows]
-    return np.zeros(len(rows), np.int32)
+        return read.batch.places
+    return np.zeros(len(read.batch), np.int32)
 
 
 def _origin(read: _Read, rows: I64) -> dict[str, pa.Array]:
@@ -629,7 +651,7 @@ def _origin(read: _Read, rows: I64) -> dict[str, pa.Array]:
     batch, moved = read
     own = {
         "_offset": pa.array(batch.offsets[rows]),
-        "_index": pa.array(_indices(read, rows)),
+        "_index": pa.array(_indices(read)[rows]),
     }
     if moved is None:
         return own
