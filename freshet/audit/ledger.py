@@ -78,7 +78,7 @@ class Judged(NamedTuple):
     its id."""
 
     offset: int
-    index: int
+    place: int
     fate: str
     event_id: str | None = None
 

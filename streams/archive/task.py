@@ -178,8 +178,8 @@ class ArchiveTask:
             raise ArchiveError(
                 f"task {self.name}",
                 "another process has its partition by now",
-                "Nothing is lost: the other one goes on from its newest checkpoint. If it stays so, "
-                "two archives run under one run folder: stop one.",
+                "Nothing is lost: the other one goes on from its newest checkpoint. If it stays "
+                "so, two archives run under one run folder: stop one.",
             )
 
     def configure(self, settings: Mapping[str, Freshness], at: int) -> bool:

@@ -1,5 +1,5 @@
-"""What became of each record of a topic, as runs of neighbours that share a fate: what intake writes
-of it, at ticks, to a log that is archived.
+"""What became of each record of a topic, as runs of neighbours that share a fate: what intake
+writes of it, at ticks, to a log that is archived.
 
 A run is a row of a block (kind `FATES`) whose origin is the topic, and whose partition is that of
 the log that was settled: the topic's own, or the one that its records were brought together in by

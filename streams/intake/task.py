@@ -108,8 +108,8 @@ class LabelRoute:
 class IntakePlan:
     """What intake does with one topic. `source` and `dead` are full names of logs. By `writers`
     what its records were written by is found out, in place of the `codec`; None: all of it is
-    known. Sketches of the topic's values go to the log `statistics`; None: none are made. What became
-    of each record goes to the log `fates`; None: that is not told."""
+    known. Sketches of the topic's values go to the log `statistics`; None: none are made. What
+    became of each record goes to the log `fates`; None: that is not told."""
 
     source: str
     topic: Topic

@@ -44,6 +44,8 @@ def test_what_several_topics_made_stays_as_long_as_the_longest() -> None:
     assert kept_ms(app) == {
         "toy.orders": 7 * DAY_MS,
         "toy.payments": 2 * DAY_MS,
+        app.fates_log_of(app.topic("orders")): 7 * DAY_MS,
+        app.fates_log_of(app.topic("payments")): 2 * DAY_MS,
         app.clean_log_of(view): 2 * DAY_MS,
         app.outcomes_log_of(model): 7 * DAY_MS,
         app.examples_log_of(model): 7 * DAY_MS,
@@ -51,8 +53,10 @@ def test_what_several_topics_made_stays_as_long_as_the_longest() -> None:
         app.statistics_log: 7 * DAY_MS,
     }
     # One that is kept whole keeps all that it had a part in.
-    half = kept_ms(kept(payments="2d"))
-    assert list(half) == ["toy.payments", app.clean_log_of(view)]
+    half_kept = kept(payments="2d")
+    half = kept_ms(half_kept)
+    fates = half_kept.fates_log_of(half_kept.topic("payments"))
+    assert list(half) == ["toy.payments", fates, app.clean_log_of(view)]
 
 
 @pytest.mark.parametrize(

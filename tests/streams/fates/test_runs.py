@@ -60,7 +60,7 @@ def test_fates_that_are_told_are_those_that_the_auditor_finds(
     found = [Record(FIRST + i, s.time, s.value) for i, s in enumerate(log) if s.tick is None]
     fates = told(out, task._plan.topic.name)
     expected = sorted(judged(topic(), iter(found)))
-    assert [fates.fate((one.offset, one.index)) for one in expected] == [
+    assert [fates.fate((one.offset, one.place)) for one in expected] == [
         one.fate for one in expected
     ]
     # What has no record is not said to have any: runs end at one.
