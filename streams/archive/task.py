@@ -117,6 +117,8 @@ class ArchiveTask:
         self._may_join = True
         self._is_swept = False
         self._is_last: Callable[[], bool] = always
+        # What is known of its log's own retention, if there is any.
+        self.retention: Callable[[], Mapping[str, float]] = dict
         self._held = _Held()
         self._next = start.first
         self._day: int | None = None  # the latest that a record was of
@@ -227,7 +229,7 @@ class ArchiveTask:
         waiting = 0.0
         if self._since is not None:
             waiting = self._rhythm.now() - self._since
-        figures = {
+        figures: dict[str, Any] = {
             "archived": self._archived,
             "archived_ms": self._archived_ms,
             "waiting_seconds": round(waiting, 1),
@@ -235,6 +237,9 @@ class ArchiveTask:
             "bytes": sum(file.size for file in self._files),
             "kept": self._kept,
         }
+        retention = self.retention()
+        if retention:
+            figures["retention"] = dict(retention)
         return {"archive": figures}
 
     def _is_due(self) -> bool:

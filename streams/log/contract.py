@@ -271,6 +271,11 @@ class Log(Protocol):
         one after the last where there is none. Raises `LogError` if there is no such topic."""
         ...
 
+    def retention_ms(self, topic: str) -> int | None:
+        """After how long (ms) the log itself deletes records of the topic, whoever still needs
+        them; None: never."""
+        ...
+
     def delete_before(self, topic: str, offsets: Mapping[int, int]) -> None:
         """Forget the records before `offsets`, by partition, for good. Each becomes the first that
         is retained there (one that lies before that already changes nothing); where a partition

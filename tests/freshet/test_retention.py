@@ -11,10 +11,11 @@ import pytest
 
 import freshet as fr
 from freshet.app import App
+from freshet.retention import check_change
 from freshet.roles import plans
 from freshet.runs.archived import kept_ms, shortened
 from freshet.schemas.durations import DAY_MS
-from freshet.schemas.errors import DefinitionError
+from freshet.schemas.errors import DefinitionError, RequestError
 from freshet.streams.archive.trimming import Rule
 from freshet.streams.operators import checkpoints
 from tests.toy_app import reading, toy_app
@@ -149,3 +150,23 @@ def test_nothing_is_deleted_from_a_log_of_others() -> None:
     # On the embedded log it is the app's own.
     names = [rule.topic for rule in rules_of(changed, Own())]
     assert "orders.v1" in names
+
+
+@pytest.mark.parametrize(
+    ("topic", "setting", "what"),
+    [
+        ("payments", {"label_wait": "8d"}, "two times label_wait of model unpaid, 16d"),
+        ("orders", {"lateness": "8d"}, "its lateness, 8d"),
+    ],
+)
+def test_a_setting_that_would_need_records_for_longer_than_keep_is_refused(
+    topic: str, setting: dict[str, str], what: str
+) -> None:
+    app = kept(orders="7d", payments="20d")
+    now = {t.name: t.freshness for t in app.topics}
+    check_change(app.topics, app.models, now)
+    now[topic] = replace(now[topic], **setting)
+    with pytest.raises(RequestError, match=f"keep=7d would be shorter than {what}"):
+        check_change(app.topics, app.models, now)
+    whole = kept()
+    check_change(whole.topics, whole.models, now)
