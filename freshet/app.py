@@ -174,6 +174,11 @@ class App:
             return self.by_id_log_of(topic)
         return self.log_of(topic.name)
 
+    def fates_log_of(self, topic: Topic) -> str:
+        """The log of what became of a topic's records, which nobody reads but the archive."""
+        # By digest: a topic that is declared otherwise has other fates.
+        return f"{self.name}.fates.{topic.name}.{topic.digest}"
+
     def clean_log_of(self, view: View) -> str:
         """The log of the events that a view folds, partitioned by its key."""
         # By digest: a view that is declared otherwise folds other events, into other rows.

@@ -3,14 +3,14 @@ of them within a time."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from freshet.features.keeping import longest_ms
 from freshet.features.views.view import View
 from freshet.learners.model import Model
 from freshet.schemas.durations import milliseconds, text_of
-from freshet.schemas.errors import DefinitionError
-from freshet.schemas.topics.topic import Topic
+from freshet.schemas.errors import DefinitionError, RequestError
+from freshet.schemas.topics.topic import Freshness, Topic
 
 # An id is remembered for one to two times as long as `dedup`; see `streams/admission`.
 DEDUP_SPANS = 2
@@ -36,16 +36,45 @@ def check(topics: Sequence[Topic], views: Sequence[View], models: Sequence[Model
                 )
 
 
+def check_change(
+    topics: Sequence[Topic], models: Sequence[Model], freshness: Mapping[str, Freshness]
+) -> None:
+    """See that each topic is still kept for long enough under the `freshness` of topics, by name.
+
+    Raises:
+        RequestError: a `keep` is shorter than what would need the records then.
+    """
+    for topic in topics:
+        if topic.keep_ms is None:
+            continue
+        for what, least_ms in _needs_of_settings(topic, models, freshness):
+            if topic.keep_ms < least_ms:
+                raise RequestError(
+                    f"topic {topic.name}",
+                    f"keep={topic.keep} would be shorter than {what}, {text_of(least_ms)}",
+                    f'Set less, or declare keep="{text_of(least_ms)}" first.',
+                )
+
+
+def _needs_of_settings(
+    topic: Topic, models: Sequence[Model], freshness: Mapping[str, Freshness]
+) -> Iterable[tuple[str, int]]:
+    """What reaches back in a topic's records by what is set for topics now, and how far (ms)."""
+    yield "its lateness", freshness[topic.name].ms("lateness")
+    for model in models:
+        answers = model.label.topic.name
+        if topic.name in (model.on.name, answers):
+            wait_ms = LABEL_WAITS * freshness[answers].ms("label_wait")
+            yield f"two times label_wait of model {model.name}", wait_ms
+
+
 def _needs(
     topic: Topic, views: Sequence[View], models: Sequence[Model]
 ) -> Iterable[tuple[str, int]]:
     """What reaches back in a topic's records, and how far (ms)."""
-    yield "its lateness", topic.freshness.ms("lateness")
+    freshness = {one.name: one.freshness for one in (topic, *(m.label.topic for m in models))}
+    yield from _needs_of_settings(topic, models, freshness)
     yield "two times its dedup", DEDUP_SPANS * milliseconds(topic.dedup)
     for view in views:
         if view.is_over(topic.name):
             yield f"the longest window of view {view.name}", longest_ms(view.features)
-    for model in models:
-        if topic.name in (model.on.name, model.label.topic.name):
-            wait_ms = model.label.topic.freshness.ms("label_wait")
-            yield f"two times label_wait of model {model.name}", LABEL_WAITS * wait_ms

@@ -15,7 +15,7 @@ import re
 import struct
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import fastavro
 import numpy as np
@@ -62,23 +62,43 @@ def recompute(
     from the topic alone (as `kept.told` finds them), `taken_on` is what intake recorded beside the
     log; `earlier` are schemas of records by the other ids that they bear."""
     names = fates(topic)
-    letters = told or {}
     code = {name: i for i, name in enumerate(names)}
+    counts: dict[int, list[int]] = {}
+    sums: dict[int, int] = {}
+    for one in judged(topic, found, told, taken_on, earlier):
+        block = one.offset // LEDGER_BLOCK
+        counts.setdefault(block, [0] * len(names))[code[one.fate]] += 1
+        if one.event_id is not None:
+            sums[block] = (sums.get(block, 0) + identity(one.event_id)) % (1 << 128)
+    return {block: Entry(tuple(counted), sums.get(block, 0)) for block, counted in counts.items()}
+
+
+class Judged(NamedTuple):
+    """What became of an event: of the record at `offset`, its place in that, and of an applied one
+    its id."""
+
+    offset: int
+    place: int
+    fate: str
+    event_id: str | None = None
+
+
+def judged(
+    topic: Topic,
+    found: Iterator[Record],
+    told: Mapping[Any, str] | None = None,
+    taken_on: TakenOn = NOTHING,
+    earlier: Mapping[int, EventSchema] | None = None,
+) -> Iterator[Judged]:
+    """What should have become of each event of a partition's records, as `recompute` counts them:
+    those that reach the filters come last, in their order."""
+    letters = told or {}
     seen = _Seen(taken_on.turns)
     # Of records that were moved, those of each source partition have sources of their own.
     sources: dict[int, _Sources] = {}
     lateness = topic.freshness.ms("lateness")
     max_future = topic.freshness.ms("max_future")
-    counts: dict[int, list[int]] = {}
-    sums: dict[int, int] = {}
     open_rows: list[tuple[Record, int, dict[str, Any]]] = []
-
-    def settle(offset: int, fate: str, event_id: str | None = None) -> None:
-        block = offset // LEDGER_BLOCK
-        counts.setdefault(block, [0] * len(names))[code[fate]] += 1
-        if event_id is not None:
-            sums[block] = (sums.get(block, 0) + identity(event_id)) % (1 << 128)
-
     changes = list(taken_on.settings)
     for record in found:
         while changes and record.offset >= changes[0][0]:
@@ -86,40 +106,40 @@ def recompute(
         reason_told = letters.get((record.place, 0))
         # These are of records as a whole, however many events they would have been.
         if reason_told in OF_RECORDS or (reason_told is not None and record.is_null):
-            settle(record.offset, f"dead:{reason_told}")
+            yield Judged(record.offset, 0, f"dead:{reason_told}")
             continue
         if record.is_null:
-            settle(record.offset, tombstone_fate(topic))
+            yield Judged(record.offset, 0, tombstone_fate(topic))
             continue
         whole, reason = read_whole(record, topic, earlier or {})
         if whole is None:
-            settle(record.offset, f"dead:{reason}")
+            yield Judged(record.offset, 0, f"dead:{reason}")
             continue
         appended = taken_on.appended(record)
         events = events_of(whole, topic)
         came_from = record.source[0] if record.source is not None else 0
         own = sources.setdefault(came_from, _Sources(topic.source))
         if not events:
-            settle(record.offset, EMPTY)
+            yield Judged(record.offset, 0, EMPTY)
         for place, event in enumerate(events):
             reason_told = letters.get((record.place, place), "")
             # A bad label is found last, when the event has had its part in what comes before.
             if reason_told and reason_told != "bad_label":
-                settle(record.offset, f"dead:{reason_told}")
+                yield Judged(record.offset, place, f"dead:{reason_told}")
                 continue
             time_ms = moment(event, topic.time, appended)
             reason = judge_whole(event, topic) or judge_time(time_ms, appended + max_future)
             if reason:
-                settle(record.offset, f"dead:{reason}")
+                yield Judged(record.offset, place, f"dead:{reason}")
                 continue
             event = canonical(event, topic.events)
             event_id = event_id_of(event, topic, record.offset, place)
             assert time_ms is not None
             # Repeats first, as intake does: one of a late event is a duplicate, not late again.
             if topic.event_id is not None and seen.again(event_id, record.offset):
-                settle(record.offset, "deduplicated")
+                yield Judged(record.offset, place, "deduplicated")
             elif time_ms < own.compared(event, time_ms, appended) - lateness:
-                settle(record.offset, "dropped:late")
+                yield Judged(record.offset, place, "dropped:late")
             else:
                 open_rows.append((record, place, event))
     # All at once: one call of Polars an event would take hours for a year of flights.
@@ -127,12 +147,11 @@ def recompute(
     for (record, place, event), hit in zip(open_rows, hits):
         offset = record.offset
         if hit:
-            settle(offset, f"dropped:{hit}")
+            yield Judged(offset, place, f"dropped:{hit}")
         elif (record.place, place) in letters:
-            settle(offset, f"dead:{letters[record.place, place]}")
+            yield Judged(offset, place, f"dead:{letters[record.place, place]}")
         else:
-            settle(offset, "applied", event_id_of(event, topic, offset, place))
-    return {block: Entry(tuple(counted), sums.get(block, 0)) for block, counted in counts.items()}
+            yield Judged(offset, place, "applied", event_id_of(event, topic, offset, place))
 
 
 def read_whole(

@@ -73,6 +73,15 @@ def models(run_dir: RunDir = DEFAULT) -> None:
         show_models(page.status(), terminal())
 
 
+def archive(run_dir: RunDir = DEFAULT) -> None:
+    """What is archived of each log: how far, how much, and what waits for its file."""
+    from freshet.cli.tables import show_archive
+    from freshet.runs.page_client import PageClient
+
+    with PageClient(run_dir) as page:
+        show_archive(page.status(), terminal())
+
+
 def switch(
     name: Annotated[str | None, typer.Argument(help="learn, release or answer")] = None,
     to: Annotated[str | None, typer.Argument(help="on or off")] = None,
@@ -151,5 +160,5 @@ def _rule(model: str, lineage: str, number: int, approved: bool, run_dir: str) -
 
 def register(cli: typer.Typer) -> None:
     cli.add_typer(topics, name="topics")
-    for command in (status, models, approve, refuse, switch):
+    for command in (status, models, archive, approve, refuse, switch):
         cli.command()(command)

@@ -159,6 +159,23 @@ def show_topics(status: Status, console: Console) -> None:
         )
 
 
+def show_archive(status: Status, console: Console) -> None:
+    """What is archived of each log, and how near those that delete by themselves are to deleting
+    what is not."""
+    rows = []
+    for log in status.archive:
+        kept = DASH
+        if log.retention_ms is not None:
+            kept = f"{duration(log.retention_ms)}, {log.spent:.0%} spent"
+        newest = moment(log.newest_ms)
+        waiting = f"{log.waiting_seconds:.0f} s"
+        size = f"{log.bytes / 1e6:,.1f}"
+        places = [log.kind, log.log, count(log.archived), newest, waiting]
+        rows.append([*places, count(log.files), size, kept, count(log.lost)])
+    heads = ("kind", "log", "archived up to", "newest", "waits", "files", "MB")
+    console.print(table(*heads, "deleted after", "lost", rows=rows))
+
+
 def show_models(status: Status, console: Console) -> None:
     """Lineages of every model with their prequential quality, also by slice, their snapshots, and
     what is served."""

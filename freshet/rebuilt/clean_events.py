@@ -57,7 +57,7 @@ class Routed:
         plan = intake_plan(self._app, topic, earlier)
         routes = tuple(route for route in plan.clean if route.to in wanted)
         labels = tuple(route for route in plan.labels if route.to in wanted)
-        plan = replace(plan, clean=routes, labels=labels, statistics=None)
+        plan = replace(plan, clean=routes, labels=labels, statistics=None, fates=None)
         for partition in sorted(self._run.log.bounds(log).spans):
             task = OnceMore(plan, partition, self._taken_on(recorded, topic, log, partition))
             reached = np.int64(blocks.NO_TICK)

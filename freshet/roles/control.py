@@ -11,6 +11,7 @@ from dataclasses import replace
 import structlog
 import uvicorn
 
+from freshet.retention import check_change
 from freshet.roles import plans
 from freshet.roles.context import Context
 from freshet.roles.gathering import Gathering
@@ -19,6 +20,8 @@ from freshet.roles.names import belongs
 from freshet.roles.reporter import Reporter, announce
 from freshet.runs import children
 from freshet.schemas.errors import LogError
+from freshet.schemas.topics.settings import changed
+from freshet.schemas.topics.topic import Freshness
 from freshet.schemas.wire import messages
 from freshet.serving.alerts.alerts import Alerts
 from freshet.serving.board.board import Board
@@ -75,6 +78,10 @@ def run(ctx: Context) -> None:
                     f"is away: {outage.cause}",
                     "Set it again once the log is back.",
                 )
+        found = {t.name: Freshness(**(t.declared | t.settings)) for t in board.status().topics}
+        for key, value in changes.items():
+            found[topic] = changed(found[topic], key, value)
+        check_change(app.topics, app.models, found)
         now = wall_now_ms()
         reporter.say(
             [messages.Setting(topic, key, value, by, now) for key, value in changes.items()]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import partial
 
 import structlog
@@ -15,7 +15,9 @@ from freshet.learners.snapshots.signing import Signer
 from freshet.roles import plans
 from freshet.roles.context import Context, earlier_schemas, pace_of
 from freshet.roles.names import archives, topics_of, trained_by
+from freshet.roles.retention_watch import RetentionWatch
 from freshet.runs.archived import AppClock, kept_ms, shortened, stored_archive
+from freshet.runs.clusters import routed
 from freshet.schemas.errors import ComponentError, DefinitionError
 from freshet.schemas.topics.readers import ARCHIVE, INTAKE
 from freshet.schemas.topics.topic import Topic
@@ -27,6 +29,7 @@ from freshet.streams.clock import WallClock
 from freshet.streams.control.channels import Follower
 from freshet.streams.intake.task import IntakePlan
 from freshet.streams.join.task import JoinTask
+from freshet.streams.log.contract import Log
 from freshet.streams.operators.loop import Steering
 from freshet.streams.operators.task import Task
 from freshet.streams.redrive.task import RedriveTask
@@ -166,6 +169,7 @@ def archive(ctx: Context) -> None:
         partitions = sum(len(ctx.log.bounds(log).spans) for log in kept)
         file_bytes = min(FILE_BYTES, HELD_BYTES // max(1, partitions))
         rhythm = Rhythm(ends=ctx.stop.is_set, file_bytes=file_bytes)
+        watch = RetentionWatch(ctx.settings.checkpoints_url)
 
         def starts(log: str) -> Mapping[int, int]:
             return settled(log) if log in sources else {}
@@ -175,18 +179,37 @@ def archive(ctx: Context) -> None:
             retained, _ = bounds.spans[partition]
             first = starts(log).get(partition, retained)
             start = Start(partition, first, bounds.identity)
-            return ArchiveTask(kept[log], start, folder, rhythm)
+            made = ArchiveTask(kept[log], start, folder, rhythm)
+            made.retention = partial(watch.of, (log, partition))
+            return made
 
         if ctx.name == ARCHIVE and kept_ms(ctx.app):
             ctx.thread(_shorten, ctx)
+        theirs = {topic.log for topic in plans.of_others(ctx.app, ctx.log)} & sources
+        if theirs:
+            ctx.thread(_watch_retention, ctx, watch, sorted(filter(None, theirs)))
         ctx.operator(list(kept), task, starts=starts).run(ctx.stop)
+
+
+def _watch_retention(ctx: Context, watch: RetentionWatch, topics: Sequence[str]) -> None:
+    """Log and admin client of this thread's own, as below."""
+    settings = ctx.settings
+    outages = ctx.vitals.outages
+    own = open_log(settings.log_url, outages=outages)
+    instance = f"{ctx.app.name}.{ctx.lasting}.retention"
+    with closing(routed(ctx.app, own, settings.clusters, instance, outages)) as log:
+        watch.run(log, topics, ctx.stop)
 
 
 def _shorten(ctx: Context) -> None:
     """Delete from the app's own logs what is archived and no longer to be kept, now and then. What
     hinders it is told, and hinders nothing else: the logs are longer then."""
     # One of this thread's own: logs are not thread-safe.
-    log = open_log(ctx.settings.log_url, outages=ctx.vitals.outages)
+    with closing(open_log(ctx.settings.log_url, outages=ctx.vitals.outages)) as log:
+        _shorten_by(ctx, log)
+
+
+def _shorten_by(ctx: Context, log: Log) -> None:
     rules = shortened(ctx.app, log, plans.task_inputs(ctx.app), partial(plans.kept_as, ctx.app))
     archive = stored_archive(ctx.app, ctx.settings)
     assert archive is not None
@@ -198,4 +221,3 @@ def _shorten(ctx: Context) -> None:
                 trimmer.trim(rule)
             except ComponentError as error:
                 logger.warning("log is not shortened", topic=rule.topic, error=str(error))
-    log.close()

@@ -128,6 +128,7 @@ def topics(app: App) -> Mapping[str, int]:
     """All topics of the app with their partition counts."""
     found = {app.log_of(t.name): t.partitions for t in app.topics}
     found |= {app.by_id_log_of(t): t.partitions for t in app.topics if t.by_id}
+    found |= {app.fates_log_of(t): 1 for t in app.topics}
     found |= {app.clean_log_of(v): v.partitions for v in app.views}
     for m in app.models:
         found |= {app.outcomes_log_of(m): 1, app.examples_log_of(m): 1}
@@ -201,6 +202,7 @@ def intake_plan(
         app.dead_log,
         writers,
         statistics,
+        app.fates_log_of(topic),
     )
 
 
@@ -233,6 +235,7 @@ def redrive_plans(
         replace(
             intake_plan(app, topic, earlier(topic)),
             statistics=None,
+            fates=None,
             origin=SENT_AGAIN + topic.name,
         )
         for topic in app.topics

@@ -18,6 +18,7 @@ from freshet.streams.archive.layout import (
     CONTROL,
     DEAD,
     EXAMPLES,
+    FATES,
     OUTCOMES,
     SOURCE,
     STATISTICS,
@@ -33,6 +34,7 @@ from freshet.streams.operators.ticks import Pace
 def kept_ms(app: App) -> Mapping[str, int]:
     """By log, how long (ms) its records stay; those of other logs stay for ever."""
     topics: dict[str, Sequence[Topic]] = {app.log_of(topic.name): [topic] for topic in app.topics}
+    topics |= {app.fates_log_of(topic): [topic] for topic in app.topics}
     topics |= {app.by_id_log_of(topic): [topic] for topic in app.topics if topic.by_id}
     topics |= {app.clean_log_of(view): view.topics for view in app.views}
     for model in app.models:
@@ -57,6 +59,7 @@ def _longest(topics: Iterable[Topic]) -> int | None:
 def kinds(app: App) -> dict[str, str]:
     """The kind of each log that is archived, by its name."""
     found = {app.log_of(topic.name): SOURCE for topic in app.topics}
+    found |= {app.fates_log_of(topic): FATES for topic in app.topics}
     found |= {app.outcomes_log_of(model): OUTCOMES for model in app.models}
     found |= {app.examples_log_of(model): EXAMPLES for model in app.models}
     found |= {app.dead_log: DEAD, app.statistics_log: STATISTICS, app.control_log: CONTROL}

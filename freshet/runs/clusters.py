@@ -98,6 +98,9 @@ class RoutedLog:
     def since(self, topic: str, time_ms: int) -> Mapping[int, int]:
         return self._of(topic).since(topic, time_ms)
 
+    def retention_ms(self, topic: str) -> int | None:
+        return self._of(topic).retention_ms(topic)
+
     def delete_before(self, topic: str, offsets: Mapping[int, int]) -> None:
         """Raises `LogError` for a topic of another cluster: what others wrote is theirs."""
         if topic in self._others:

@@ -219,12 +219,15 @@ class Columns:
         self.reason[rows] = reason
         self.detail_field[rows] = -1 if field is None else self.schema.position(field)
 
-    def arrow(self, name: str, rows: npt.NDArray[np.intp]) -> pa.Array:
-        """The rows (int64 indices) of a field, typed as `arrow_type` says, null where missing."""
+    def arrow(self, name: str, rows: npt.NDArray[np.intp] | None = None) -> pa.Array:
+        """The rows (int64 indices; None: all) of a field, typed as `arrow_type` says, null where
+        missing."""
         field = self.schema[name]
         if field.type in TEXTS:
             return self.text(name).to_arrow(rows)
         if field.type in lists.WHOLE_VALUES:
+            if rows is None:
+                rows = np.arange(self.n)
             return self._whole_value(self.schema.position(name), rows)
         values: npt.NDArray[Any]
         if field.type in FLOATS:
@@ -232,7 +235,10 @@ class Columns:
         else:
             # Not as float64: that has room for 53 bits of a long.
             values, valid = self.integers(name)
-        return lists.of_numbers(field.type, values[rows], valid[rows])
+        if rows is not None:
+            values = values[rows]
+            valid = valid[rows]
+        return lists.of_numbers(field.type, values, valid)
 
     def at_fault(self, rows: npt.NDArray[np.intp]) -> list[str | None]:
         """The field that is at fault in each row (int64 indices), None where none is."""

@@ -67,10 +67,13 @@ class Texts:
 
     def to_arrow(self, rows: I64 | None = None) -> pa.Array:
         """The rows (all when None) as an Arrow utf8 array."""
+        valid = self.valid
         if rows is None:
             rows = np.arange(len(self))
+        else:
+            valid = valid[rows]
         offsets, data = self._gathered(rows)
-        buffers = [arrow_validity(self.valid[rows]), pa.py_buffer(offsets), pa.py_buffer(data)]
+        buffers = [arrow_validity(valid), pa.py_buffer(offsets), pa.py_buffer(data)]
         return pa.Array.from_buffers(pa.string(), len(rows), buffers)
 
     def _gathered(self, rows: I64) -> tuple[npt.NDArray[np.int32], U8]:

@@ -42,6 +42,7 @@ EXAMPLES = 4
 DEAD = 5
 RECORDS = 6  # of a source topic, as they came
 STATISTICS = 7
+FATES = 8  # of a source topic's records, as runs
 # before the names of an event's fields in a clean block: one may be called `key` or `t`
 FIELD = "field."
 # A boolean column of a clean block, where any row of it is no event: it erases the row of its key.

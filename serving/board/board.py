@@ -24,6 +24,7 @@ from freshet.serving.board.task_facts import TaskFacts
 from freshet.serving.board.topic import TopicBoard
 from freshet.serving.board.view_figures import view_figures
 from freshet.serving.status import status as s
+from freshet.serving.status.archived import archive_figures
 from freshet.serving.status.history import History, Swap
 from freshet.serving.status.promises import promises
 from freshet.serving.values.served_file import KeptServed
@@ -191,6 +192,9 @@ class Board:
             topics=topics,
             views=[self._view(v, now) for v in self._views],
             models=[self._model(b, now, at_ms) for b in self._models.values()],
+            archive=archive_figures(
+                {name: self._told("archive", name) for name in self._tasks.names("archive")}
+            ),
             requests=self._roll.requests(at_ms),
             roles=self._roll.figures(beside.children, at_ms),
             outages=outage_figures([*self._roll.outages(at_ms), *own]),

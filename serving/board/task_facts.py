@@ -47,6 +47,10 @@ class TaskFacts:
         """Of each partition that has told anything, by partition."""
         return [told for _, told in sorted(self._told.get((kind, name), {}).items())]
 
+    def names(self, kind: str) -> list[str]:
+        """Of tasks of a kind, without their partitions."""
+        return sorted(name for of, name in self._told if of == kind)
+
     def finished(self, kind: str, name: str, partitions: int = 1) -> int | None:
         """The tick (app clock, ms) that all its partitions have finished, those that were added
         since, too; None while one of the first `partitions` is not known."""

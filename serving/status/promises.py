@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 
 from freshet.schemas.durations import HOUR_MS, NEAR_MS, text_of
+from freshet.schemas.wire.facts import RETENTION_SHARES
 from freshet.serving.status.bounds import (
     DEAD_RECORDS,
     DEAD_SHARE,
@@ -18,6 +19,7 @@ from freshet.serving.status.bounds import (
 )
 from freshet.serving.status.labels import unlearned
 from freshet.serving.status.status import (
+    ArchivedFigures,
     LateFigures,
     Light,
     LineageFigures,
@@ -50,6 +52,7 @@ def promises(status: Status) -> list[Promise]:
         *labels_learned(status.models, status.clock.app_ms),
         events_readable(status.topics),
         events_in_time(status.topics, status.clock.app_ms),
+        *archived_in_time(status.archive),
     ]
 
 
@@ -279,6 +282,28 @@ def events_in_time(topics: Sequence[TopicFigures], app_ms: int | None) -> Promis
     if others > 0:
         more = f"; so do {others} more"
     return Promise(name, light, f"{late_text(topic, worst)}{more}")
+
+
+def archived_in_time(logs: Sequence[ArchivedFigures]) -> list[Promise]:
+    """Red before a log deletes by itself what is not archived, and where it has. None without such
+    a log."""
+    short = [log for log in logs if log.retention_ms is not None]
+    if not short:
+        return []
+    worst = max(short, key=lambda log: (log.lost, log.spent))
+    name = "archived in time"
+    kept = span(worst.retention_ms or 0)
+    if worst.lost:
+        text = f"{worst.log} deleted {worst.lost:,} offsets after {kept}, and they are not archived"
+        return [Promise(name, "red", text)]
+    warned, red = RETENTION_SHARES
+    if worst.spent < warned:
+        return [Promise(name, "green", f"{worst.log} deletes nothing that is not archived")]
+    light: Light = "amber"
+    if worst.spent >= red:
+        light = "red"
+    text = f"{worst.log} deletes after {kept}; for {worst.spent:.0%} of that something has waited"
+    return [Promise(name, light, text)]
 
 
 def recently_late(topic: TopicFigures, app_ms: int | None) -> list[LateFigures]:

@@ -483,6 +483,26 @@ class SettingChange(msgspec.Struct, frozen=True, kw_only=True):
     at_ms: int
 
 
+class ArchivedFigures(msgspec.Struct, frozen=True, kw_only=True):
+    """What the archive has of a log: `archived` records or gaps of all `partitions`, up to the one
+    that was appended at `newest_ms`, in `files` of `bytes`; the oldest that was read and is not
+    archived has waited for `waiting_seconds`. Where the log deletes records by itself after
+    `retention_ms`, the oldest that is not archived has been there for the share `spent` of that, or
+    for longer, and `lost` were deleted first."""
+
+    log: str
+    kind: str
+    partitions: int = 0
+    archived: int = 0
+    files: int = 0
+    bytes: int = 0
+    newest_ms: int | None = None
+    waiting_seconds: float = 0.0
+    retention_ms: int | None = None
+    spent: float = 0.0
+    lost: int = 0
+
+
 class Status(msgspec.Struct, frozen=True, kw_only=True):
     """Everything, at one moment (`at_ms`, wall). While the process that tells it is `catching_up`
     with what was said before it was started, figures are those of some moment before."""
@@ -496,6 +516,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     topics: list[TopicFigures] = []
     views: list[ViewFigures] = []
     models: list[ModelFigures] = []
+    archive: list[ArchivedFigures] = []
     requests: RequestFigures = RequestFigures()
     roles: list[RoleFigures] = []
     outages: list[OutageFigures] = []

@@ -8,11 +8,14 @@ from collections.abc import Iterable, Sequence
 
 import pyarrow as pa
 
-from freshet.streams.archive.folder import FACTS, facts_of, groups_of, writer_of
-from freshet.streams.archive.folder import ROWS_PER_GROUP as ENOUGH
 from freshet.streams.archive.layout import ArchivedFile
+from freshet.streams.archive.parquet_files import FACTS, facts_of, groups_of, writer_of
+from freshet.streams.archive.parquet_files import ROWS_PER_GROUP as ENOUGH
 
 LARGE = 64 << 20  # bytes that no joined file exceeds
+# Whoever reads such a file gains nothing by a larger one, which would cost as much as to write both
+# once more: what comes fast is written once.
+LARGE_ENOUGH = 8 << 20
 FAN = 8  # so many neighbours of about one size are joined while their day goes on
 _SMALLEST = 1 << 16
 
@@ -44,10 +47,12 @@ def _end_of_run(files: Sequence[ArchivedFile], first: int, goes_on: bool) -> int
         after += 1
     if goes_on and after - first < FAN:
         return first + 1
-    return after
+    return max(after, first + 1)
 
 
 def _belongs(first: ArchivedFile, other: ArchivedFile, goes_on: bool) -> bool:
+    if max(first.size, other.size) >= LARGE_ENOUGH:
+        return False
     if (first.day, first.shape) != (other.day, other.shape):
         return False
     return not goes_on or _order(first) == _order(other)
@@ -78,7 +83,7 @@ def joined(parts: Iterable[bytes]) -> bytes:
             last = facts_of(table.schema)
             first = first or last
             table = table.replace_schema_metadata(_shared(table.schema))
-            writer = writer or writer_of(table.schema, sink)
+            writer = writer or writer_of(table, sink)
             held.append(table)
             if sum(one.num_rows for one in held) >= ENOUGH:
                 writer.write_table(pa.concat_tables(held), ENOUGH)

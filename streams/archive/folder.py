@@ -1,15 +1,10 @@
-"""The folder, or the store of objects, that an archive lies in: whole files of Parquet."""
+"""The folder, or the store of objects, that an archive lies in: whole files."""
 
 from __future__ import annotations
 
-import io
-import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, TypeVar
-
-import pyarrow as pa
-import pyarrow.parquet as pq
+from typing import TypeVar
 
 from freshet.schemas.errors import ComponentError
 from freshet.schemas.shown_text import address
@@ -19,15 +14,8 @@ from freshet.streams.objects import opened, put
 from freshet.streams.outages import Outages
 
 T = TypeVar("T")
-FACTS = b"freshet"
-# By measurement of flights: 9 is a fourteenth smaller, at one and a half times the time in all.
-LEVEL = 3
-ROWS_PER_GROUP = 1 << 17
 RETRY_SECONDS = 0.5
 WAITS = "the archive waits and reads nothing; what was not written is written once it is back"
-# Few and rising, or all different: a dictionary of them would be larger than they are.
-_DELTAS = ("offset", "time")
-_PLAIN = ("value", "record", "key")
 
 
 class ArchiveError(ComponentError):
@@ -126,44 +114,3 @@ class ArchiveFolder:
                 if waited:
                     self._outages.over(ArchiveError.component)
                 return result
-
-
-def parquet(table: pa.Table, facts: Mapping[str, Any]) -> bytes:
-    """A table as a file of Parquet, with facts in its metadata."""
-    known = table.schema.metadata or {}
-    told = {**known, FACTS: json.dumps(facts).encode()}
-    table = table.replace_schema_metadata(told)
-    sink = io.BytesIO()
-    with writer_of(table.schema, sink) as writer:
-        writer.write_table(table, ROWS_PER_GROUP)
-    return sink.getvalue()
-
-
-def writer_of(schema: pa.Schema, sink: io.BytesIO) -> pq.ParquetWriter:
-    names = [name for name in schema.names if name not in (*_DELTAS, *_PLAIN)]
-    return pq.ParquetWriter(
-        sink,
-        schema,
-        compression="zstd",
-        compression_level=LEVEL,
-        use_dictionary=names,
-        column_encoding=dict.fromkeys(_DELTAS, "DELTA_BINARY_PACKED"),
-    )
-
-
-def table_of(data: bytes) -> pa.Table:
-    """What `parquet` was given, facts in its metadata."""
-    return pq.read_table(pa.BufferReader(data))
-
-
-def facts_of(schema: pa.Schema) -> dict[str, Any]:
-    """The facts of a file, by its schema."""
-    found: dict[str, Any] = json.loads(schema.metadata[FACTS])
-    return found
-
-
-def groups_of(data: bytes) -> Iterator[pa.Table]:
-    """A file's groups of rows, one after the other."""
-    file = pq.ParquetFile(pa.BufferReader(data))
-    for number in range(file.num_row_groups):
-        yield file.read_row_group(number)

@@ -138,6 +138,9 @@ class ArchivedLog:
                 at = after
         return out
 
+    def retention_ms(self, topic: str) -> int | None:
+        return self.live.retention_ms(topic)
+
     def delete_before(self, topic: str, offsets: Mapping[int, int]) -> None:
         self.live.delete_before(topic, offsets)
 

@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from typing import cast
 
 from freshet.schemas.errors import LogError
-from freshet.streams.archive.archived import batch_of
+from freshet.streams.archive import block_rows, records
 from freshet.streams.archive.layout import ArchivedFile, Place, digest_of, task_of
 from freshet.streams.archive.log import Piece, PieceGone
 from freshet.streams.archive.manifest import named_files
+from freshet.streams.archive.parquet_files import table_of
 from freshet.streams.log.contract import Batch, TopicPartition
 from freshet.streams.objects import opened
 from freshet.streams.operators.checkpoints import positions
@@ -73,3 +74,11 @@ class StoredArchive:
         topic, partition = part
         place = Place(self._app, self._kinds[topic], topic, partition)
         return f"{self._root}/{cast(ArchivedFile, piece).path(place)}"
+
+
+def batch_of(data: bytes, topic: str, partition: int) -> Batch:
+    """The records of a file's bytes as they were read, in offset order, whichever kind it is of."""
+    table = table_of(data)
+    if block_rows.BLOCKS in (table.schema.metadata or {}):
+        return block_rows.batch_of(table, topic, partition)
+    return records.batch_of(table, topic, partition)

@@ -19,10 +19,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from freshet.schemas.shown_text import address
 from freshet.schemas.topics.topic import Freshness
 from freshet.schemas.wire import blocks
 from freshet.streams.archive import block_rows, compaction, events, manifest, records
-from freshet.streams.archive.folder import ArchiveFolder, parquet, table_of
+from freshet.streams.archive.folder import ArchiveError, ArchiveFolder
 from freshet.streams.archive.layout import (
     DAY_MS,
     FORMAT,
@@ -32,6 +33,7 @@ from freshet.streams.archive.layout import (
     digest_of,
     task_of,
 )
+from freshet.streams.archive.parquet_files import parquet, table_of
 from freshet.streams.intake.task import IntakePlan
 from freshet.streams.log.contract import Batch, joined
 from freshet.streams.operators.task import Outputs
@@ -87,6 +89,10 @@ class _Held:
     size: int = 0
 
 
+def always() -> bool:
+    return True
+
+
 class ArchiveTask:
     """Of one partition; see `freshet.streams.operators.task.Task`."""
 
@@ -110,6 +116,9 @@ class ArchiveTask:
         self._is_saved = False
         self._may_join = True
         self._is_swept = False
+        self._is_last: Callable[[], bool] = always
+        # What is known of its log's own retention, if there is any.
+        self.retention: Callable[[], Mapping[str, float]] = dict
         self._held = _Held()
         self._next = start.first
         self._day: int | None = None  # the latest that a record was of
@@ -140,19 +149,40 @@ class ArchiveTask:
         self._hold(batch, crashed=True)
         return Outputs()
 
+    def claimed(self, is_last: Callable[[], bool]) -> None:
+        self._is_last = is_last
+
     def write(self) -> None:
         """Join small files, and remove those whose place was taken."""
         if self._is_saved:
-            # What was dumped is saved before anything else is asked: nothing names them any more.
-            for file in self._leaving:
-                self._folder.remove(self._place, file)
-            self._leaving = []
             self._is_saved = False
+            self._clear()
+        if self._may_join:
+            self._join()
+
+    def _clear(self) -> None:
+        """Remove what no checkpoint names any more. What was dumped is saved before anything else
+        is asked, and whoever claims the partition later goes on from that; who did before may name
+        what it replaced, so nothing is removed then."""
+        if not self._leaving and self._is_swept:
+            return
+        self._require_claim()
+        for file in self._leaving:
+            self._folder.remove(self._place, file)
+        self._leaving = []
+        # Once, and not before a checkpoint of this claim is there: what others saved is void then.
         if not self._is_swept:
             self._is_swept = True
             self._folder.sweep(self._place, self._files, datetime.now(UTC) - UNNAMED_SINCE)
-        if self._may_join:
-            self._join()
+
+    def _require_claim(self) -> None:
+        if not self._is_last():
+            raise ArchiveError(
+                f"task {self.name}",
+                "another process has its partition by now",
+                "Nothing is lost: the other one goes on from its newest checkpoint. If it stays "
+                "so, two archives run under one run folder: stop one.",
+            )
 
     def configure(self, settings: Mapping[str, Freshness], at: int) -> bool:
         """No setting changes what was."""
@@ -166,6 +196,8 @@ class ArchiveTask:
         """The names of its files. Nothing while it is too early to close one."""
         if not self._is_due():
             return {}
+        # It would be saved for nobody, and again and again.
+        self._require_claim()
         self._close()
         state = manifest.dumped(self._files)
         if not full:
@@ -197,7 +229,7 @@ class ArchiveTask:
         waiting = 0.0
         if self._since is not None:
             waiting = self._rhythm.now() - self._since
-        figures = {
+        figures: dict[str, Any] = {
             "archived": self._archived,
             "archived_ms": self._archived_ms,
             "waiting_seconds": round(waiting, 1),
@@ -205,6 +237,9 @@ class ArchiveTask:
             "bytes": sum(file.size for file in self._files),
             "kept": self._kept,
         }
+        retention = self.retention()
+        if retention:
+            figures["retention"] = dict(retention)
         return {"archive": figures}
 
     def _is_due(self) -> bool:
@@ -224,12 +259,7 @@ class ArchiveTask:
             return
         if self._since is None:
             self._since = self._rhythm.now()
-        days = batch.times // DAY_MS
-        before = days[0] if self._day is None else self._day
-        # Later than all before: times need not rise, and a day ends once.
-        latest = np.maximum.accumulate(np.concatenate([[before], days]))
-        starts = np.flatnonzero(np.diff(latest) > 0).tolist()
-        self._day = int(latest[-1])
+        starts = self._new_days(batch)
         edges = [0, *starts, len(batch)]
         for first, after in pairwise(edges):
             if first in starts:
@@ -243,6 +273,20 @@ class ArchiveTask:
             self._uncovered += size
             if self._held.size >= self._rhythm.file_bytes:
                 self._close()
+
+    def _new_days(self, batch: Batch) -> list[int]:
+        """Which records are the first of a later day than all before them: times need not rise,
+        and a day ends once."""
+        # By far the most batches are of the day that goes on.
+        newest = int(batch.times.max()) // DAY_MS
+        if self._day is not None and newest <= self._day:
+            return []
+        days = batch.times // DAY_MS
+        before = days[0] if self._day is None else self._day
+        latest = np.maximum.accumulate(np.concatenate([[before], days]))
+        self._day = int(latest[-1])
+        starts: list[int] = np.flatnonzero(np.diff(latest) > 0).tolist()
+        return starts
 
     def _close(self) -> None:
         """Make a file of what is held."""
@@ -315,7 +359,7 @@ class ArchiveTask:
             self._may_join = False
             return
         parts = self._files[run]
-        data = compaction.joined(self._folder.read(self._place, file) for file in parts)
+        data = compaction.joined(self._read(file) for file in parts)
         file = ArchivedFile(
             parts[0].first,
             parts[-1].after,
@@ -328,6 +372,18 @@ class ArchiveTask:
         self._folder.write(self._place, file, data)
         self._files[run] = [file]
         self._replaced += parts
+
+    def _read(self, file: ArchivedFile) -> bytes:
+        try:
+            return self._folder.read(self._place, file)
+        except FileNotFoundError as error:
+            # Whoever has the partition by now may have joined and removed it.
+            self._require_claim()
+            raise ArchiveError(
+                f"file {file.path(self._place)} in {address(self._folder.url)}",
+                "is not there any more, and the archive names it",
+                "Restore it from a copy; what the log still holds can be archived once more.",
+            ) from error
 
 
 def _shape_of(schema: pa.Schema) -> int:

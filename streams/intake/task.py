@@ -49,6 +49,7 @@ from freshet.streams.admission.vouched import (
     ahead_of,
     latest_ms,
 )
+from freshet.streams.fates.runs import FateRuns
 from freshet.streams.filters.conditions import Condition, condition_of
 from freshet.streams.filters.truth import truth
 from freshet.streams.intake import kernels, tombstones
@@ -108,10 +109,11 @@ class LabelRoute:
 class IntakePlan:
     """What intake does with one topic. `source` and `dead` are full names of logs. By `writers`
     what its records were written by is found out, in place of the `codec`; None: all of it is
-    known. Sketches of the topic's values go to the log `statistics`; None: none are made. Of its
-    outputs those to the logs `written` alone are made (None: all): what becomes of an event hangs
-    on where it would go, too. What it appends comes from `origin`, by which its readers tell it
-    from other things (None: the topic)."""
+    known. Sketches of the topic's values go to the log `statistics`; None: none are made. What
+    became of each record goes to the log `fates`; None: that is not told. Of its outputs those to
+    the logs `written` alone are made (None: all): what becomes of an event hangs on where it would
+    go, too. What it appends comes from `origin`, by which its readers tell it from other things
+    (None: the topic)."""
 
     source: str
     topic: Topic
@@ -121,6 +123,7 @@ class IntakePlan:
     dead: str
     writers: Writers | None = None
     statistics: str | None = None
+    fates: str | None = None
     written: frozenset[str] | None = None
     origin: str | None = None
 
@@ -214,6 +217,9 @@ class IntakeTask:
         ]
         self.fates = fates(topic)
         self.ledger = LedgerBook(self.fates)
+        self._runs: FateRuns | None = None
+        if plan.fates is not None:
+            self._runs = FateRuns(self.fates, topic.name, partition)
         self._statistics = TopicStatistics(topic)
         self._sketches: TopicSketches | None = None
         if plan.statistics is not None:
@@ -252,6 +258,10 @@ class IntakeTask:
         columns, times, code, batch, _ = settled
         read = _Read(batch, moved)
         self._bury(columns, read, out)
+        if self._runs is not None:
+            self._runs.take(code, batch.offsets, _indices(read), moved)
+            if self._runs.are_many:
+                self._append_fates(self._runs.tell(), int(batch.times[-1]), out)
         self._statistics.take(columns, code, batch.times)
         self._sketch(columns, np.flatnonzero(code == APPLIED), times, read, out)
         self.route(settled, out)
@@ -297,6 +307,8 @@ class IntakeTask:
             out.appends.extend(Append(to, p, [value], now_ms) for p in range(count))
         if self._sketches is not None:
             self._append_statistics(self._sketches.tell(now_ms, partitions), now_ms, out)
+        if self._runs is not None and self._runs.due(now_ms):
+            self._append_fates(self._runs.tell(now_ms), now_ms, out)
         return out
 
     def write(self) -> None:
@@ -379,10 +391,12 @@ class IntakeTask:
     def skip(self, batch: Batch) -> Outputs:
         """The record's fate is a dead letter."""
         offset = int(batch.offsets[0])
+        crashed = self.fates.index("dead:crash")
         self.ledger.span(offset, offset)
-        self.ledger.counts[
-            offset // LEDGER_BLOCK - self.ledger.first, self.fates.index("dead:crash")
-        ] += 1
+        self.ledger.counts[offset // LEDGER_BLOCK - self.ledger.first, crashed] += 1
+        if self._runs is not None:
+            code = np.array([crashed], np.uint8)
+            self._runs.take(code, batch.offsets[:1], np.zeros(1, np.int32))
         return Outputs()
 
     def _decoded(self, read: _Read) -> tuple[Columns, _Read]:
@@ -476,7 +490,7 @@ class IntakeTask:
             columns,
             rows,
             times[rows],
-            Placed(batch.topic, batch.offsets[rows], _indices(read, rows)),
+            Placed(batch.topic, batch.offsets[rows], _indices(read)[rows]),
             batch.times[rows],
         )
         self._append_statistics(found, int(batch.times[-1]), out)
@@ -485,6 +499,10 @@ class IntakeTask:
         if values:
             assert self._plan.statistics is not None
             out.appends.append(Append(self._plan.statistics, 0, values, time_ms))
+
+    def _append_fates(self, values: list[bytes], time_ms: int, out: Outputs) -> None:
+        assert self._plan.fates is not None
+        out.appends.append(Append(self._plan.fates, 0, values, time_ms))
 
     def _bury(self, columns: Columns, read: _Read, out: Outputs) -> None:
         """Dead letters, each with its reason, the field, its origin and its bytes (the first 64
@@ -586,6 +604,8 @@ class IntakeTask:
         }
         if self._sketches is not None:
             state |= self._sketches.dump()
+        if self._runs is not None:
+            state |= self._runs.dump()
         for imputer in self._imputers:
             state |= imputer.dump()
         return state
@@ -610,6 +630,8 @@ class IntakeTask:
             self._settings = settings
             self._lateness, self._max_future = settings[-1][1:]
         self.ledger.load(state, fates_known(state))
+        if self._runs is not None:
+            self._runs.load(state, fates_known(state))
         self._statistics.load(state)
         if self._sketches is not None:
             self._sketches.load(state)
@@ -688,13 +710,13 @@ def _replaced(texts: Texts, where: npt.NDArray[np.bool_], by: Texts | None) -> T
     return found.take(rows)
 
 
-def _indices(read: _Read, rows: I64) -> npt.NDArray[np.int32]:
+def _indices(read: _Read) -> npt.NDArray[np.int32]:
     """Where each row is in its record."""
     if read.moved is not None:
-        return read.moved.indices[rows]
+        return read.moved.indices
     if read.batch.places is not None:
-        return read.batch.places[rows]
-    return np.zeros(len(rows), np.int32)
+        return read.batch.places
+    return np.zeros(len(read.batch), np.int32)
 
 
 def _origin(read: _Read, rows: I64) -> dict[str, pa.Array]:
@@ -702,7 +724,7 @@ def _origin(read: _Read, rows: I64) -> dict[str, pa.Array]:
     batch, moved = read
     own = {
         "_offset": pa.array(batch.offsets[rows]),
-        "_index": pa.array(_indices(read, rows)),
+        "_index": pa.array(_indices(read)[rows]),
     }
     if moved is None:
         return own

@@ -97,6 +97,15 @@ class KafkaAdmin:
             out[part.partition] = offset
         return out
 
+    def retention_ms(self, topic: str) -> int | None:
+        """None where the brokers delete nothing by its age."""
+        wanted = ConfigResource(ConfigResource.Type.TOPIC, topic)
+        found = self._call(lambda: self.client.describe_configs([wanted])[wanted], topic)
+        kept_ms = int(found["retention.ms"].value)
+        if kept_ms < 0 or "delete" not in found["cleanup.policy"].value:
+            return None
+        return kept_ms
+
     def delete_before(self, topic: str, offsets: Mapping[int, int]) -> None:
         """Kafka's DeleteRecords: what comes first is then `offsets`, by partition."""
         parts = []

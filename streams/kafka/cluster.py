@@ -157,6 +157,9 @@ class KafkaCluster:
     def since(self, topic: str, time_ms: int) -> dict[int, int]:
         return self.admin.since(topic, time_ms)
 
+    def retention_ms(self, topic: str) -> int | None:
+        return self.admin.retention_ms(topic)
+
     def delete_before(self, topic: str, offsets: Mapping[int, int]) -> None:
         wanted = {}
         spans = self.bounds(topic).spans

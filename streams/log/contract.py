@@ -80,7 +80,7 @@ class Batch:
         if keys is not None:
             keys = keys.where(chosen)
         if all_headers is not None:
-            all_headers = all_headers.take(pa.array(np.arange(len(self))[chosen]))
+            all_headers = _chosen(all_headers, chosen)
         # The bytes stay whole: places in them count from their beginning.
         return Batch(
             self.topic,
@@ -100,6 +100,13 @@ class Batch:
     def as_events(self, parents: npt.NDArray[np.intp], places: npt.NDArray[np.int32]) -> Batch:
         """For each event its record (`parents` int64 `[n]`, rising), and where it is in that."""
         return replace(self.where(parents), places=places)
+
+
+def _chosen(lists: pa.Array, chosen: slice | Bools | npt.NDArray[np.intp]) -> pa.Array:
+    if isinstance(chosen, slice):
+        first, after, _ = chosen.indices(len(lists))
+        return lists.slice(first, after - first)
+    return lists.take(pa.array(np.arange(len(lists))[chosen]))
 
 
 def joined(batches: Sequence[Batch]) -> list[Batch]:
@@ -262,6 +269,11 @@ class Log(Protocol):
     def since(self, topic: str, time_ms: int) -> Mapping[int, int]:
         """By partition, the offset of the first record whose append time is `time_ms` or later; the
         one after the last where there is none. Raises `LogError` if there is no such topic."""
+        ...
+
+    def retention_ms(self, topic: str) -> int | None:
+        """After how long (ms) the log itself deletes records of the topic, whoever still needs
+        them; None: never."""
         ...
 
     def delete_before(self, topic: str, offsets: Mapping[int, int]) -> None:

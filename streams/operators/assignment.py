@@ -15,6 +15,7 @@ from freshet.schemas.topics.topic import Freshness
 from freshet.streams.log.contract import Batch
 from freshet.streams.operators.checkpoints import Checkpoints
 from freshet.streams.operators.task import (
+    Claiming,
     Filing,
     Preparing,
     Recording,
@@ -98,6 +99,10 @@ class Assignment:
         cls, task: Task, checkpoints: Checkpoints, first: int, settings_pending: Since
     ) -> Assignment:
         """From its newest checkpoint, or from offset `first` where there is none."""
+        if isinstance(task, Claiming):
+            # Before it is loaded: what others save from now on counts no more.
+            checkpoints.claim()
+            task.claimed(checkpoints.is_last)
         folder = None
         if isinstance(task, Filing):
             folder = task.folder

@@ -12,6 +12,13 @@ Its bytes are SHA-256 of the rest, then safetensors whose metadata names the obj
 and are put before it. A base without all of its files is none.
 
     {task}/files/{SHA-256}
+
+Of a task that removes what its checkpoints name, several processes may have the same partition for
+a moment. Each `claim`s it then, by a number that rises: its objects bear that number, and those of
+the highest one count, however far others got.
+
+    {task}/{identity}-{number:020}.claim
+    {task}/{identity}-{offset:020}.{number}.base | .{number}.delta
 """
 
 from __future__ import annotations
@@ -35,7 +42,7 @@ from freshet.schemas.whole_files import Part
 from freshet.streams.disk import until_there_is_room
 from freshet.streams.object_files import NamedFile, ObjectFiles, as_facts, from_facts
 from freshet.streams.objects import names as names_in
-from freshet.streams.objects import opened, put
+from freshet.streams.objects import opened, put, put_new
 from freshet.streams.outages import Outages
 
 Arrays = Mapping[str, npt.NDArray[Any]]
@@ -49,6 +56,8 @@ DELTAS_PER_BASE = 20
 # Where little changes they never are: each is an object to read when the task is started again.
 MOST_DELTAS = 200
 FILES = "files"
+CLAIM = ".claim"
+SAVED = (".base", ".delta")
 _DIGEST = 32
 # numpy's names of what safetensors holds, both little endian
 _DTYPES = {
@@ -82,6 +91,7 @@ class Checkpoints:
         self._base_bytes = 0
         self._delta_bytes = 0  # of all since that base
         self._saved = -1
+        self._claim = 0  # none
         self._fs.makedirs(self._root, exist_ok=True)
 
     @property
@@ -91,6 +101,40 @@ class Checkpoints:
         if 0 <= self._deltas < DELTAS_PER_BASE:
             return False
         return self._delta_bytes >= self._base_bytes or self._deltas >= MOST_DELTAS
+
+    def claim(self) -> None:
+        """Be the one whose checkpoints count from now on, until somebody else claims them. Before
+        `load`: who claims them later finds all that was saved before."""
+        until_there_is_room(self._take_next_claim, self._outages, self._run_dir)
+
+    def _take_next_claim(self) -> None:
+        names = [name for name in self._names() if _identity(name) == self._identity]
+        claims = [_offset(name) for name in names if name.endswith(CLAIM)]
+        number = max([*claims, *map(_claim_of, names)], default=0) + 1
+        while True:
+            try:
+                put_new(self._fs, self._claim_at(number), b"")
+                break
+            except FileExistsError:  # somebody else was first; or we were, and were not told
+                number += 1
+        self._claim = number
+        for earlier in claims:
+            with contextlib.suppress(FileNotFoundError):
+                self._fs.rm_file(self._claim_at(earlier))
+
+    def is_last(self) -> bool:
+        """Whether nobody has claimed them since: what was saved by now, everybody who comes later
+        finds."""
+        names = until_there_is_room(self._names, self._outages, self._run_dir)
+        return not any(
+            name.endswith(CLAIM)
+            and _identity(name) == self._identity
+            and _offset(name) > self._claim
+            for name in names
+        )
+
+    def _claim_at(self, number: int) -> str:
+        return f"{self._root}/{self._identity}-{number:020}{CLAIM}"
 
     def save(
         self,
@@ -117,7 +161,8 @@ class Checkpoints:
         digest = hashlib.sha256()
         for part in parts:
             digest.update(part)
-        name = f"{self._root}/{self._identity}-{offset:020}.{kind}"
+        claim = f".{self._claim}" if self._claim else ""
+        name = f"{self._root}/{self._identity}-{offset:020}{claim}.{kind}"
         until_there_is_room(
             lambda: put(self._fs, name, digest.digest(), *parts), self._outages, self._run_dir
         )
@@ -151,7 +196,7 @@ class Checkpoints:
         self, folder: Callable[[], Path] | None, until: int | None
     ) -> tuple[int, Arrays, list[Arrays]] | None:
         names = self._names()
-        objects = {n for n in names if n.endswith((".base", ".delta"))}
+        objects = {n for n in names if n.endswith(SAVED)}
         ours = {n for n in objects if _identity(n) == self._identity}
         if objects and not ours:
             other = sorted(objects)[-1].rsplit("-", 1)[0]
@@ -167,7 +212,9 @@ class Checkpoints:
             chain = self._chain(name, ours, folder)
             if chain is not None:
                 self._saved = _offset(name)
-                self._begin_chain(chain[0], chain[1:])
+                # Nothing follows an object of another claim.
+                if _claim_of(name) == self._claim:
+                    self._begin_chain(chain[0], chain[1:])
                 return self._saved, chain[0], chain[1:]
         if ours:
             raise CheckpointError(
@@ -202,7 +249,10 @@ class Checkpoints:
                 if files and folder is not None and not self._fetch(files, folder()):
                     return None
                 return found[::-1]
+            claim = _claim_of(name)
             previous = f"{self._identity}-{int(metadata['previous']):020}"
+            if claim:
+                previous += f".{claim}"
             name = f"{previous}.base" if f"{previous}.base" in names else f"{previous}.delta"
             if name not in names:
                 return None
@@ -219,7 +269,8 @@ class Checkpoints:
     def _prune(self) -> None:
         """Keep the newest bases and what came after the older of them."""
         names = self._names()
-        ours = sorted((n for n in names if _identity(n) == self._identity), key=_offset)
+        saved = [n for n in names if n.endswith(SAVED) and _identity(n) == self._identity]
+        ours = sorted(saved, key=_place)
         bases = [n for n in ours if n.endswith(".base")]
         self._remove_before(bases, ours)
         # After the bases that named them; of another log's none is judged.
@@ -241,9 +292,9 @@ class Checkpoints:
     def _remove_before(self, bases: Sequence[str], ours: Sequence[str]) -> None:
         if len(bases) <= KEPT_BASES:
             return
-        oldest = _offset(bases[-KEPT_BASES])
+        oldest = _reach(bases[-KEPT_BASES])
         for n in ours:
-            if _offset(n) < oldest:
+            if _reach(n) < oldest:
                 with contextlib.suppress(FileNotFoundError):  # a former owner may be at it, too
                     self._fs.rm_file(f"{self._root}/{n}")
 
@@ -256,11 +307,7 @@ def positions(url: str, task: str) -> list[tuple[str, int]]:
     if not fs.isdir(folder):
         return []
     names = [n.rsplit("/", 1)[1] for n in fs.ls(folder, detail=False)]
-    return [
-        (urllib.parse.unquote(_identity(n)), _offset(n))
-        for n in names
-        if n.endswith((".base", ".delta"))
-    ]
+    return [(urllib.parse.unquote(_identity(n)), _offset(n)) for n in names if n.endswith(SAVED)]
 
 
 def kept_as(task: str, digest: str) -> str:
@@ -317,9 +364,19 @@ def _offset(name: str) -> int:
     return int(name.rsplit("-", 1)[1].split(".", 1)[0])
 
 
-def _place(name: str) -> tuple[int, bool]:
-    """By offset; a base of the same offset as a delta was saved after it."""
-    return _offset(name), name.endswith(".base")
+def _claim_of(name: str) -> int:
+    """The number that an object was saved under; 0 for none."""
+    _, *claim, _ = name.rsplit("-", 1)[-1].split(".")
+    return int(claim[0]) if claim else 0
+
+
+def _reach(name: str) -> tuple[int, int]:
+    return _claim_of(name), _offset(name)
+
+
+def _place(name: str) -> tuple[int, int, bool]:
+    """By claim, then by offset; a base of the same offset as a delta was saved after it."""
+    return *_reach(name), name.endswith(".base")
 
 
 def _metadata(data: bytes) -> dict[str, str]:

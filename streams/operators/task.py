@@ -3,7 +3,7 @@ written."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -161,6 +161,17 @@ class Settling(Protocol):
 
     def settles(self) -> bool:
         """Whether it has, now."""
+        ...
+
+
+@runtime_checkable
+class Claiming(Protocol):
+    """A task that removes what its checkpoints named: the archive's. Another process may have its
+    partition, too, for a moment."""
+
+    def claimed(self, is_last: Callable[[], bool]) -> None:
+        """Its checkpoints are its own from now on, as long as `is_last`: nobody else has claimed
+        them since. What it dumped by then, everybody who comes later goes on from."""
         ...
 
 

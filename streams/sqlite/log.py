@@ -101,6 +101,9 @@ class SqliteLog:
             out[partition] = file.since(partition, time_ms)
         return out
 
+    def retention_ms(self, topic: str) -> int | None:
+        return None
+
     def delete_before(self, topic: str, offsets: Mapping[int, int]) -> None:
         file = self._file(topic)
         for partition, offset in offsets.items():

@@ -6,10 +6,12 @@ from __future__ import annotations
 import multiprocessing as mp
 import os
 import resource
+import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from itertools import islice
 from multiprocessing.connection import Connection
@@ -170,9 +172,65 @@ def view(pipe: Connection, given: Given) -> None:
     operate(pipe, app, job, given, watch)
 
 
-def operate(pipe: Connection, app: App, job: Job, given: Given, watch: Steps) -> None:
-    """Do it once the pipe says so; tell its CPU by step, and how large it grew."""
+def archive(pipe: Connection, given: Given) -> None:
+    """The topic as it was before it starts, and of the app's own logs what there is by then."""
+    from freshet.roles import plans
+    from freshet.streams.archive import compaction, events, records, task
+    from freshet.streams.archive.folder import ArchiveFolder
+
+    app = import_module(given.app).app
+    (topic,) = app.topics
+    kept = plans.archive_plans(app, [plans.intake_plan(app, topic)], with_own=True)
+    source = app.log_of(topic.name)
+    warm(given.app)
+    watch = Steps()
+    watch.watch(records, "columns_of", "columns of records")
+    watch.watch(events, "columns_of", "columns of events")
+    watch.watch(task, "parquet", "Parquet")
+    watch.watch(ArchiveFolder, "write", "write files")
+    watch.watch(compaction, "joined", "join files")
+    folder = ArchiveFolder(os.path.join(given.folder, "archive"))
+    stop = threading.Event()
+    rhythm = task.Rhythm(ends=stop.is_set)
+
+    def made(log: str, partition: int) -> task.ArchiveTask:
+        bounds = spans.bounds(log)
+        first, _ = bounds.spans[partition]
+        return task.ArchiveTask(
+            kept[log], task.Start(partition, first, bounds.identity), folder, rhythm
+        )
+
+    spans = open_log(given.log_url, f"spans{given.number}")
+    goal = spans.bounds(source).spans[0][1]
+    job = Job(
+        "archive",
+        list(kept),
+        made,
+        group=f"{app.name}.archive.{given.number}",
+        headers=plans.headers(app, whole=True),
+    )
+    operate(pipe, app, job, given, watch, lambda operator: _has_read(operator, source, goal), stop)
+
+
+def _has_read(operator: Operator, source: str, goal: int) -> bool:
+    is_assigned = (source, 0) in operator._assigned
+    return is_assigned and operator._reader.position(source, 0) >= goal
+
+
+def operate(
+    pipe: Connection,
+    app: App,
+    job: Job,
+    given: Given,
+    watch: Steps,
+    done: Callable[[Operator], bool] | None = None,
+    stop: threading.Event | None = None,
+) -> None:
+    """Do it once the pipe says so, until it is `done` (its tasks have the tick), and tell it to
+    `stop` then; tell its CPU by step, and how large it grew."""
     log = open_log(given.log_url, f"{job.role}{given.number}")
+    if done is None:
+        done = partial(_has_ticked, given.tick)
     watch.watch(Operator, "checkpoint", "checkpoint")
     watch.watch(Checkpoints, "_prune", "base")  # which follows the writing of each
     watch.watch(Operator, "_report", "report")
@@ -193,10 +251,12 @@ def operate(pipe: Connection, app: App, job: Job, given: Given, watch: Steps) ->
     watch.watch(operator._reader, "poll", "read")
     watch.watch(operator._writer, "append", "append")
     watch.watch(operator._writer, "flush", "flush")
-    while not (operator.finished() and min(operator.finished()) >= given.tick):
+    while not done(operator):
         operator.step(0.5)
         if given.pace:
             passed[0] = _events(operator)
+    if stop is not None:
+        stop.set()
     operator.checkpoint()
     ended = time.monotonic()
     cpu = time.process_time() - cpu
@@ -209,6 +269,10 @@ def operate(pipe: Connection, app: App, job: Job, given: Given, watch: Steps) ->
     size = {"bases": watch.calls["base"], "peak_bytes": _peak_bytes()}
     pipe.send({"cpu": cpu, "ended": ended, "steps": steps, **size})
     operator.close()
+
+
+def _has_ticked(tick: int, operator: Operator) -> bool:
+    return bool(operator.finished()) and min(operator.finished()) >= tick
 
 
 def _events(operator: Operator) -> int:

@@ -5,7 +5,8 @@ Real Kafka and Redis, one source partition, an intake and a view process under t
 run uses. The records are there before the clock starts; a side's CPU is that of its processes from
 before they make their readers until the last row is written: threads of the clients included,
 servers and imports excluded. Ours once with the topic's statistics, as they are declared unless
-something else is said, and once without. `FRESHET_BENCH_EVENTS` says how many events.
+something else is said, and once without; and each of the two with the archive beside them, which
+copies every record. `FRESHET_BENCH_EVENTS` says how many events.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from freshet.schemas.wire.messages import Tick
 from freshet.streams.catalog import open_log
 from freshet.streams.control.channels import send
 from tests.bench.harness import Row, at_least
-from tests.bench.operated import Given, by_step, intake, timed, view
+from tests.bench.operated import Given, archive, by_step, intake, timed, view
 from tests.bench.servers import servers
 
 EVENTS = int(os.environ.get("FRESHET_BENCH_EVENTS", "1000000"))
@@ -47,24 +48,37 @@ def run() -> list[Row]:
         taken = [_round(brokers, address, tick, number) for number in range(ROUNDS)]
         if EVENTS >= AGREE_FROM_EVENTS:
             _check_agreement(address)
-    own, without, bare = (min(side, key=lambda r: r["cpu"]) for side in zip(*taken))
+    best = {side: min((one[side] for one in taken), key=lambda r: r["cpu"]) for side in taken[0]}
+    bare = best["bare"]
     return [
-        _cpu_row("streams", own, bare, BAR),
-        _cpu_row("streams without statistics", without, bare, BAR_WITHOUT_STATISTICS),
-        _row("streams end to end", "events/s", own["wall"], bare["wall"]),
+        _cpu_row("streams", best["ours"], bare, BAR),
+        _cpu_row("streams without statistics", best["without"], bare, BAR_WITHOUT_STATISTICS),
+        _cpu_row("streams and archive", best["archived"], bare, BAR),
+        _cpu_row(
+            "streams and archive without statistics",
+            best["archived without"],
+            bare,
+            BAR_WITHOUT_STATISTICS,
+        ),
+        _row("streams end to end", "events/s", best["ours"]["wall"], bare["wall"]),
     ]
 
 
-def _round(brokers: str, address: str, tick: int, number: int) -> tuple[dict[str, Any], ...]:
-    """Ours, ours without statistics, and the loop."""
-    own = ours(brokers, address, tick, number)
+def _round(brokers: str, address: str, tick: int, number: int) -> dict[str, dict[str, Any]]:
+    """Ours, ours without statistics, both with the archive, and the loop."""
+    # Under groups of its own each, beside those of all other rounds.
+    numbers = iter(range(4 * number, 4 * number + 4))
+    taken = {
+        "ours": ours(brokers, address, tick, next(numbers)),
+        "archived": ours(brokers, address, tick, next(numbers), archived=True),
+    }
     os.environ["FRESHET_BENCH_STATISTICS"] = "none"
     try:
-        # Under groups of its own, beside those of all other rounds.
-        without = ours(brokers, address, tick, ROUNDS + number)
+        taken["without"] = ours(brokers, address, tick, next(numbers))
+        taken["archived without"] = ours(brokers, address, tick, next(numbers), archived=True)
     finally:
         del os.environ["FRESHET_BENCH_STATISTICS"]
-    return own, without, _bare(brokers, address)
+    return taken | {"bare": _bare(brokers, address)}
 
 
 def _cpu_row(name: str, own: dict[str, Any], bare: dict[str, Any], bar: float) -> Row:
@@ -109,12 +123,17 @@ def fill(brokers: str) -> int:
     return tick
 
 
-def ours(brokers: str, address: str, tick: int, number: int) -> dict[str, Any]:
-    """Both roles from the first record, under groups and checkpoints of this round's own."""
+def ours(
+    brokers: str, address: str, tick: int, number: int, archived: bool = False
+) -> dict[str, Any]:
+    """All roles from the first record, under groups and checkpoints of this round's own."""
+    roles = [intake, view]
+    if archived:
+        roles.append(archive)
     with tempfile.TemporaryDirectory() as folder:
         place = (f"kafka://{brokers}", f"redis://{address}/0", folder)
         given = (Given(APP, *place, tick, number),)
-        started, told = timed([(intake, given), (view, given)])
+        started, told = timed([(role, given) for role in roles])
     wall = max(facts["ended"] for facts in told.values()) - started
     cpu = sum(facts["cpu"] for facts in told.values())
     return {"cpu": cpu, "wall": wall, "steps": by_step(told, EVENTS)}

@@ -11,10 +11,11 @@ import pytest
 
 import freshet as fr
 from freshet.app import App
+from freshet.retention import check_change
 from freshet.roles import plans
 from freshet.runs.archived import kept_ms, shortened
 from freshet.schemas.durations import DAY_MS
-from freshet.schemas.errors import DefinitionError
+from freshet.schemas.errors import DefinitionError, RequestError
 from freshet.streams.archive.trimming import Rule
 from freshet.streams.operators import checkpoints
 from tests.toy_app import reading, toy_app
@@ -44,6 +45,8 @@ def test_what_several_topics_made_stays_as_long_as_the_longest() -> None:
     assert kept_ms(app) == {
         "toy.orders": 7 * DAY_MS,
         "toy.payments": 2 * DAY_MS,
+        app.fates_log_of(app.topic("orders")): 7 * DAY_MS,
+        app.fates_log_of(app.topic("payments")): 2 * DAY_MS,
         app.clean_log_of(view): 2 * DAY_MS,
         app.outcomes_log_of(model): 7 * DAY_MS,
         app.examples_log_of(model): 7 * DAY_MS,
@@ -51,8 +54,10 @@ def test_what_several_topics_made_stays_as_long_as_the_longest() -> None:
         app.statistics_log: 7 * DAY_MS,
     }
     # One that is kept whole keeps all that it had a part in.
-    half = kept_ms(kept(payments="2d"))
-    assert list(half) == ["toy.payments", app.clean_log_of(view)]
+    half_kept = kept(payments="2d")
+    half = kept_ms(half_kept)
+    fates = half_kept.fates_log_of(half_kept.topic("payments"))
+    assert list(half) == ["toy.payments", fates, app.clean_log_of(view)]
 
 
 @pytest.mark.parametrize(
@@ -145,3 +150,23 @@ def test_nothing_is_deleted_from_a_log_of_others() -> None:
     # On the embedded log it is the app's own.
     names = [rule.topic for rule in rules_of(changed, Own())]
     assert "orders.v1" in names
+
+
+@pytest.mark.parametrize(
+    ("topic", "setting", "what"),
+    [
+        ("payments", {"label_wait": "8d"}, "two times label_wait of model unpaid, 16d"),
+        ("orders", {"lateness": "8d"}, "its lateness, 8d"),
+    ],
+)
+def test_a_setting_that_would_need_records_for_longer_than_keep_is_refused(
+    topic: str, setting: dict[str, str], what: str
+) -> None:
+    app = kept(orders="7d", payments="20d")
+    now = {t.name: t.freshness for t in app.topics}
+    check_change(app.topics, app.models, now)
+    now[topic] = replace(now[topic], **setting)
+    with pytest.raises(RequestError, match=f"keep=7d would be shorter than {what}"):
+        check_change(app.topics, app.models, now)
+    whole = kept()
+    check_change(whole.topics, whole.models, now)

@@ -12,7 +12,8 @@ from msgspec.structs import replace
 
 from freshet.schemas.durations import milliseconds
 from freshet.serving.status import status as s
-from freshet.serving.status.promises import features_fresh, promises, span
+from freshet.serving.status.archived import archive_figures
+from freshet.serving.status.promises import archived_in_time, features_fresh, promises, span
 
 NOW = 1_800_000_000_000  # 2027-01-15 08:00:00 UTC
 HOUR = 3_600_000
@@ -257,3 +258,40 @@ def test_an_app_without_views_and_models_promises_nothing_of_them() -> None:
 def test_a_span_reads_as_what_it_is(ms: int) -> None:
     size = 60_000 if ms >= HOUR else 1_000 if ms >= 1_000 else 1
     assert ms <= milliseconds(span(ms)) < ms + size
+
+
+@pytest.mark.parametrize(
+    ("spent", "lost", "light", "text"),
+    [
+        (0.0, 0, "green", "shop.orders deletes nothing that is not archived"),
+        (0.5, 0, "amber", "shop.orders deletes after 1h; for 50% of that something has waited"),
+        (0.8, 0, "red", "shop.orders deletes after 1h; for 80% of that something has waited"),
+        (0.8, 7, "red", "shop.orders deleted 7 offsets after 1h, and they are not archived"),
+    ],
+)
+def test_a_log_that_deletes_what_is_not_archived_is_red_before_it_does(
+    spent: float, lost: int, light: str, text: str
+) -> None:
+    parts = [
+        {
+            "archived": 5,
+            "files": 1,
+            "bytes": 10,
+            "waiting_seconds": 2.0,
+            "archived_ms": NOW,
+            "retention": {"retention_ms": HOUR, "spent": spent * number, "lost": lost * number},
+        }
+        for number in range(2)
+    ]
+    plain = {**parts[0], "retention": None}
+    told = {"source.shop.orders": parts, "dead.shop.dead": [plain]}
+    figures = archive_figures(
+        {name: [{"archive": part} for part in of_log] for name, of_log in told.items()}
+    )
+    assert [(one.log, one.kind, one.archived) for one in figures] == [
+        ("shop.orders", "source", 10),
+        ("shop.dead", "dead", 5),
+    ]
+    (found,) = archived_in_time(figures)
+    assert (found.name, found.state, found.reason) == ("archived in time", light, text)
+    assert archived_in_time(figures[1:]) == [], "nothing deletes there"

@@ -11,9 +11,10 @@ import pytest
 
 from freshet.schemas.wire import blocks
 from freshet.schemas.wire.blocks import Block
-from freshet.streams.archive import archived, manifest
+from freshet.streams.archive import manifest
 from freshet.streams.archive.folder import ArchiveFolder
 from freshet.streams.archive.layout import task_of
+from freshet.streams.archive.stored import batch_of
 from freshet.streams.archive.task import ArchivePlan, ArchiveTask, Rhythm, Start
 from freshet.streams.log.contract import joined
 from freshet.streams.operators import loop
@@ -101,7 +102,7 @@ def test_two_hundred_kills_lose_nothing_and_repeat_nothing(
     for partition in range(PARTITIONS):
         files = manifest.named_files(url, task_of("examples", "examples", partition), identity)
         found = [folder.read(plan.place(partition), file) for file in files]
-        (again,) = joined([archived.batch_of(data, "examples", partition) for data in found])
+        (again,) = joined([batch_of(data, "examples", partition) for data in found])
         reader = log.reader(["examples"], None)
         expected = [one for one in reader.poll(1 << 20, 1.0) if one.partition == partition]
         reader.close()

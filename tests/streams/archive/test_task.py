@@ -24,9 +24,11 @@ from freshet.schemas.events.decode import encode
 from freshet.schemas.text.columns import Texts
 from freshet.schemas.wire import blocks
 from freshet.schemas.wire.blocks import Block
-from freshet.streams.archive import archived, compaction, manifest
-from freshet.streams.archive.folder import ArchiveFolder, facts_of, table_of
+from freshet.streams.archive import compaction, manifest
+from freshet.streams.archive.folder import ArchiveFolder
 from freshet.streams.archive.layout import DAY_MS, ArchivedFile, named
+from freshet.streams.archive.parquet_files import facts_of, table_of
+from freshet.streams.archive.stored import batch_of
 from freshet.streams.archive.task import ArchivePlan, ArchiveTask, Rhythm, Start
 from freshet.streams.intake.task import IntakePlan
 from freshet.streams.log.contract import Batch, headers_type, joined
@@ -153,9 +155,7 @@ class Kept:
     def batches(self) -> list[Batch]:
         folder = ArchiveFolder(self.url)
         place = self.plan.place(0)
-        return [
-            archived.batch_of(folder.read(place, file), self.plan.log, 0) for file in self.files
-        ]
+        return [batch_of(folder.read(place, file), self.plan.log, 0) for file in self.files]
 
 
 def due() -> Rhythm:
@@ -387,7 +387,7 @@ FILES = st.lists(
 
 
 @given(FILES)
-def test_files_are_joined_within_their_day_and_shape_until_nothing_is_left_to_join(
+def test_small_files_are_joined_within_their_day_and_shape_until_nothing_is_left_to_join(
     found: list[tuple[int, int, int]],
 ) -> None:
     files = [
@@ -400,6 +400,7 @@ def test_files_are_joined_within_their_day_and_shape_until_nothing_is_left_to_jo
             break
         parts = files[run]
         assert len({(file.day, file.shape) for file in parts}) == 1
+        assert max(file.size for file in parts) < compaction.LARGE_ENOUGH, "it is written once"
         size = sum(file.size for file in parts)
         assert size <= compaction.LARGE
         files[run] = [parts[0]._replace(after=parts[-1].after, size=size)]
@@ -407,7 +408,8 @@ def test_files_are_joined_within_their_day_and_shape_until_nothing_is_left_to_jo
     last_day = max((file.day for file in files), default=0)
     for one, other in pairwise(files):
         if (one.day, one.shape) == (other.day, other.shape) and one.day < last_day:
-            assert one.size + other.size > compaction.LARGE
+            is_large = max(one.size, other.size) >= compaction.LARGE_ENOUGH
+            assert is_large or one.size + other.size > compaction.LARGE
 
 
 def test_a_store_of_objects_does_as_well_as_a_folder() -> None:
