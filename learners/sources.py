@@ -130,7 +130,7 @@ def _module(name: str) -> _Module | None:
         raise _not_digestible(
             f"module {name}",
             f"is of the app's own, and its file {Path(file).name} is no text of Python's",
-            "Install it as a package, and give learners that use it another name with each version.",
+            "Install it as a package, and give its learners another name with each version.",
         ) from error
     module = _Module(name, {}, {}, [])
     for number, statement in enumerate(tree.body):

@@ -54,6 +54,8 @@ class PastReader:
         self._reader.pause(hungry, False)
         for batch in self._reader.poll(MAX_RECORDS, wait):
             key = (batch.topic, batch.partition)
+            if key not in self._at:  # a partition that was added a moment ago
+                continue
             below = batch.rows(0, int(np.searchsorted(batch.offsets, limits[key])))
             if len(below) < len(batch):
                 # It may count once the limit has moved on.

@@ -103,15 +103,19 @@ class Crashed:
         self._log = log
         self._dead = dead
         self._reader = log.reader([dead], None)
+        self._at = 0
         self._found: dict[tuple[str, int], set[int]] = {}
 
     def look(self) -> None:
         """Read what letters there are by now."""
-        _, end = self._log.bounds(self._dead).spans[0]
-        while self._reader.position(self._dead, 0) < end:
+        first, end = self._log.bounds(self._dead).spans[0]
+        self._at = max(self._at, first)
+        while self._at < end:
             for batch in self._reader.poll(10_000, 1.0):
                 for i in range(len(batch)):
                     self._note(batch.value(i))
+            # Nothing is assigned before the first poll.
+            self._at = self._reader.position(self._dead, 0)
 
     def of(self, topic: str, partition: int) -> set[int]:
         """The offsets of those of a partition."""

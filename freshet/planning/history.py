@@ -3,9 +3,11 @@ run itself gets through it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
+
+import numpy as np
 
 from freshet.app import App
 from freshet.hydration import record as hydrations
@@ -13,11 +15,12 @@ from freshet.schemas.errors import LogError
 from freshet.schemas.topics.digests import hashed
 from freshet.schemas.wire.messages import Status
 from freshet.streams.control.channels import messages_of
-from freshet.streams.log.contract import Log
+from freshet.streams.log.contract import Batch, Log, Reader, TopicPartition
 
 SAMPLED = 1_000  # records at each end of a partition
 HEARD = 3_000  # reports, the newest
 LEAST_RECORDS = 10_000  # between two reports: fewer are lost among what a process does anyway
+FOR_EVER_MS = 1 << 62  # no message is set aside for its time
 # Records a second where the run has not told of its own: two thirds of what one core folds here.
 USUAL_RATE = 200_000.0
 
@@ -76,31 +79,39 @@ def _of_log(log: Log, name: str) -> OfLog | None:
     reader = log.reader([name], None)
     sampled = 0
     sampled_bytes = 0
-    first_ms = None
+    begins = []
     for partition, (first, end) in spans.items():
         for at in {first, max(first, end - SAMPLED)}:
-            reader.seek(name, partition, at)
-            until = min(end, at + SAMPLED)
-            while reader.position(name, partition) < until:
-                for batch in reader.poll(SAMPLED, 1.0):
-                    if batch.partition != partition:
-                        continue
-                    sampled += len(batch)
-                    sampled_bytes += int((batch.end - batch.start).sum())
-                    if at == first and int(batch.offsets[0]) <= first:
-                        oldest = int(batch.times[0])
-                        first_ms = oldest if first_ms is None else min(first_ms, oldest)
+            for batch in _records(reader, (name, partition), at, min(end, at + SAMPLED)):
+                sampled += len(batch)
+                sampled_bytes += int((batch.end - batch.start).sum())
+                # In order, so the first batch of all has the first record.
+                if at == first and int(batch.offsets[0]) < first + 1:
+                    begins.append(int(batch.times[0]))
     reader.close()
+    size = 0
     records = sum(end - first for first, end in spans.values())
-    size = round(records * sampled_bytes / sampled) if sampled else 0
+    if sampled:
+        size = round(records * sampled_bytes / sampled)
     return OfLog(
         records,
         size,
-        first_ms,
+        min(begins, default=None),
         any(first > 0 for first, _ in spans.values()),
         bounds.identity,
         tuple(first for _, (first, _) in sorted(spans.items())),
     )
+
+
+def _records(reader: Reader, part: TopicPartition, at: int, until: int) -> Iterator[Batch]:
+    """What a partition holds from one offset to another one."""
+    reader.seek(*part, at)
+    while at < until:
+        for batch in reader.poll(SAMPLED, 1.0):
+            if (batch.topic, batch.partition) == part:
+                yield batch.rows(0, int(np.searchsorted(batch.offsets, until)))
+        # Nothing is assigned before the first poll.
+        at = reader.position(*part)
 
 
 def _rate(app: App, log: Log, url: str) -> tuple[float, str]:
@@ -124,10 +135,8 @@ def _reports(app: App, log: Log) -> list[list[Status]]:
     except LogError:
         return [[], []]
     reader = log.reader([name], None)
-    reader.seek(name, 0, max(first, end - HEARD))
-    while reader.position(name, 0) < end:
-        for batch in reader.poll(HEARD, 1.0):
-            heard += [m for m in messages_of(batch, 1 << 62) if isinstance(m, Status)]
+    for batch in _records(reader, (name, 0), max(first, end - HEARD), end):
+        heard += [m for m in messages_of(batch, FOR_EVER_MS) if isinstance(m, Status)]
     reader.close()
     return [[m for m in heard if m.role == role] for role in ("intake", "view")]
 

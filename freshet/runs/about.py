@@ -9,7 +9,8 @@ from dataclasses import fields
 from freshet.app import App
 from freshet.features.views.view import View
 from freshet.learners.model import Model
-from freshet.schemas.topics.digests import Facts, of_field
+from freshet.learners.rungs import Rung
+from freshet.schemas.topics.digests import Facts, of_expression, of_field
 from freshet.schemas.topics.topic import Topic
 
 FIELD = "field "
@@ -42,10 +43,20 @@ def _of_view(view: View) -> Facts:
 def _of_model(model: Model) -> Facts:
     return {
         "slices": ", ".join(model.slices),
-        "fallback": ", ".join(map(str, model.fallback)),
+        "fallback": ", ".join(map(_rung, model.fallback)),
         "release": repr(model.release),
         **_names(model),
     }
+
+
+def _rung(rung: Rung) -> str:
+    """Its expressions by what they say: else it prints as where those lie in memory."""
+    own = {known.name: getattr(rung, known.name) for known in fields(rung)}
+    told = [
+        f"{name}={of_expression(value) if hasattr(value, 'meta') else repr(value)}"
+        for name, value in own.items()
+    ]
+    return f"{type(rung).__name__.lower()}({', '.join(told)})"
 
 
 def _names(thing: Topic | View | Model) -> Facts:

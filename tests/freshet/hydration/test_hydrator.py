@@ -21,10 +21,13 @@ from freshet.features.stores.marks import KEY_PREFIX
 from freshet.hydration import past_reader, record
 from freshet.hydration.hydrator import Hydrator
 from freshet.schemas.wire.messages import Setting
+from freshet.streams.archive.log import ArchivedLog
 from freshet.streams.intake.task import IntakeTask
 from freshet.streams.log.contract import Batch
 from freshet.streams.operators.task import Outputs
+from freshet.streams.sqlite.log import SqliteLog
 from freshet.testing import LocalRun, MemoryStore
+from tests.streams.archive.toy_archive import ToyArchive
 
 HOUR = 3_600_000
 STEPS = 12
@@ -248,6 +251,24 @@ def cut_off_while_saving(hydrator: Hydrator) -> None:
     hydrator._commits.save = cut  # type: ignore[method-assign]
     with pytest.raises(Cut):
         hydrator.save()
+
+
+def test_what_the_log_has_forgotten_is_read_from_the_archive(tmp_path: Path) -> None:
+    now = app({"mean": MEAN, "n": COUNT})
+    always, store = MemoryStore(), MemoryStore()
+    played(now, tmp_path / "always", always, range(1, STEPS))
+    played(app({}), tmp_path / "later", store, range(1, CHANGED_AT))
+    live = SqliteLog(str(tmp_path / "later" / "log"))
+    archive = ToyArchive()
+    for source in ("past.visits", "past.calls"):
+        _, end = live.bounds(source).spans[0]
+        archive.copy(live, (source, 0), end)
+        live.delete_before(source, {0: end - 3})
+    with LocalRun(now, tmp_path / "later", store, log=ArchivedLog(live, archive)) as local:
+        for step in range(CHANGED_AT, STEPS):
+            local.step(step * HOUR, (step + 1) * HOUR, {}, sent(step))
+    assert archive.reads
+    assert rows(now, store) == rows(now, always)
 
 
 def test_rows_that_memory_has_no_room_for_are_the_same(

@@ -18,10 +18,12 @@ from freshet.planning.history import History, OfLog
 from freshet.planning.of_run import planned
 from freshet.planning.plan import Plan, encoded, plan, refuse_moved
 from freshet.planning.shown import lines
+from freshet.runs.about import about
 from freshet.runs.definitions import Definitions
 from freshet.schemas.errors import DefinitionError
 from freshet.settings import settings
 from freshet.testing import LocalRun, MemoryStore
+from tests.toy_app import toy_app
 
 HOUR = 3_600_000
 FIELDS: list[dict[str, Any]] = [
@@ -260,3 +262,12 @@ def test_a_saved_plan_is_refused_once_anything_that_it_rests_on_has_moved(tmp_pa
     file.write_text("no plan")
     with pytest.raises(DefinitionError, match="cannot be read"):
         refuse_moved(file, planned(now.app(), given))
+
+
+def test_what_is_told_about_a_thing_is_the_same_text_in_each_process(tmp_path: Path) -> None:
+    """Else each start would write it anew, and no plan would hold."""
+    app = toy_app()
+    told = about(app)
+    assert "0x" not in json.dumps(told)
+    assert told == about(toy_app())
+    assert told["model unpaid"]["fallback"].startswith('heuristic(when=[(col("shops.late"))')
