@@ -425,9 +425,10 @@ class IntakeTask:
         ignored = null
         if len(null):
             ignored = tombstones.settle(columns, null, self._keys_of(batch, null))
-        code = np.where(columns.reason > 0, columns.reason + (first_dead(topic) - 1), 0).astype(
-            np.uint8
-        )
+        code = np.zeros(columns.n, np.uint8)
+        if np.count_nonzero(columns.reason):
+            dead = columns.reason > 0
+            code[dead] = columns.reason[dead] + (first_dead(topic) - 1)
         if len(no_event):
             code[no_event] = empty_code(topic)
         code[ignored] = tombstone_code(topic)
@@ -508,9 +509,10 @@ class IntakeTask:
         """Dead letters, each with its reason, the field, its origin and its bytes (the first 64
         KiB)."""
         batch, moved = read
-        rows = np.flatnonzero(columns.reason)
-        if not len(rows) or not self._plan.writes(self._plan.dead):
+        # Nearly always, and found out in a fifth of the time of looking for them.
+        if not np.count_nonzero(columns.reason) or not self._plan.writes(self._plan.dead):
             return
+        rows = np.flatnonzero(columns.reason)
         if moved is None:
             self._bury_rows(columns, rows, batch, out)
             return
