@@ -108,7 +108,7 @@ class IntakePlan:
     """What intake does with one topic. `source` and `dead` are full names of logs. By `writers`
     what its records were written by is found out, in place of the `codec`; None: all of it is
     known. Sketches of the topic's values go to the log `statistics`; None: none are made. What it
-    appends comes from `origin`, by which its readers tell it from other things (None: the topic)."""
+    appends comes from `origin`, by which its readers know it; None: from the topic."""
 
     source: str
     topic: Topic
