@@ -3,6 +3,7 @@ prediction; read dead letters, send them again, give them up; what differs betwe
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -111,8 +112,12 @@ def show(
     from freshet.runs.opened import opened
 
     with opened(run_dir) as run:
-        found = newest(run, topic, reason, limit)
-        show_letters(run, found, topic, reason, raw, terminal(), by_origin(run))
+        again = by_origin(run)
+        found = [
+            replace(letter, again=again.get(letter.origin))
+            for letter in newest(run, topic, reason, limit)
+        ]
+        show_letters(run, found, topic, reason, raw, terminal())
 
 
 @dlq.command("replay")

@@ -48,7 +48,8 @@ class Letter:
     """A dead letter. `append_ms` is when the record was appended (None: its log does not hold it
     any more), `buried_ms` when its letter was; `field` is the field that was wrong, `detail` the
     text of the error, where there is one; `value` its bytes, of `size` in all; `place` is that of
-    the event in its record, where that is several."""
+    the event in its record, where that is several; `again` says what became of it when it was sent
+    again (None: it was not, or nobody looked)."""
 
     topic: str
     partition: int
@@ -61,6 +62,7 @@ class Letter:
     size: int
     value: bytes
     place: int = 0
+    again: str | None = None
 
     @property
     def origin(self) -> Origin:

@@ -10,7 +10,7 @@ from rich.console import Console, JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
-from freshet.dead_letters.letters import Kind, Letter, Origin
+from freshet.dead_letters.letters import Kind, Letter
 from freshet.dead_letters.value import Readable, hex_dump, readable
 from freshet.figures import count, moment
 from freshet.runs.opened import OpenedRun
@@ -83,14 +83,13 @@ def show_letters(
     reason: str | None,
     raw: bool,
     console: Console,
-    again: Mapping[Origin, str] | None = None,
 ) -> None:
     if not found:
         console.print(f"no dead letters{_of(topic, reason)}")
     for i, letter in enumerate(found):
         if i:
             console.print()
-        _letter(run, letter, raw, console, (again or {}).get(letter.origin))
+        _letter(run, letter, raw, console)
 
 
 def _of(topic: str | None, reason: str | None) -> str:
@@ -102,7 +101,7 @@ def _of(topic: str | None, reason: str | None) -> str:
     return text
 
 
-def _letter(run: OpenedRun, letter: Letter, raw: bool, console: Console, again: str | None) -> None:
+def _letter(run: OpenedRun, letter: Letter, raw: bool, console: Console) -> None:
     field = ""
     if letter.field:
         field = f" in {letter.field}"
@@ -119,8 +118,8 @@ def _letter(run: OpenedRun, letter: Letter, raw: bool, console: Console, again: 
     if letter.size > len(letter.value):
         kept = f" ({count(len(letter.value))} kept)"
     console.print(f"  {when}, {count(letter.size)} bytes{kept}")
-    if again is not None:
-        console.print(marked("  sent again: {}", again))
+    if letter.again is not None:
+        console.print(marked("  sent again: {}", letter.again))
     if letter.detail:
         console.print(marked("  [red]{}[/]", letter.detail))
     if raw:

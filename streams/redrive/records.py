@@ -1,6 +1,6 @@
-"""What a person sends again of dead letters, in blocks of a log of freshet's own: rows as of records
-that were moved (`freshet.streams.repartition.records`), of which the origin is the letter's topic
-and partition, and `_offset` and `_index` the place of its event there. Beside those a row has
+"""What a person sends again of dead letters, in blocks of a log of freshet's own: rows as of
+records that were moved (`freshet.streams.repartition.records`), of which the origin is the letter's
+topic and partition, and `_offset` and `_index` the place of its event there. Beside those a row has
 
     given_up   the letter is to be counted as settled, and nothing of it is sent (bool)
 """
