@@ -82,12 +82,13 @@ def _of_log(log: Log, name: str) -> OfLog | None:
     begins = []
     for partition, (first, end) in spans.items():
         for at in {first, max(first, end - SAMPLED)}:
+            is_oldest = at == first
             for batch in _records(reader, (name, partition), at, min(end, at + SAMPLED)):
                 sampled += len(batch)
                 sampled_bytes += int((batch.end - batch.start).sum())
-                # In order, so the first batch of all has the first record.
-                if at == first and int(batch.offsets[0]) < first + 1:
+                if is_oldest and len(batch):
                     begins.append(int(batch.times[0]))
+                    is_oldest = False
     reader.close()
     size = 0
     records = sum(end - first for first, end in spans.values())
