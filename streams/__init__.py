@@ -12,5 +12,5 @@
 `registry/`    what a schema registry says of records, asked once and kept
 `join/`        predictions meet their labels, or expire
 `control/`     the logs that roles talk over, live settings, switches; `vitals/` what each says
-`archive/`     the past as Parquet; `agents/` are users' own, by Faust
+`archive/`     the past as Parquet; `fates/` tell it of records; `agents/` are users' own, by Faust
 """

@@ -23,6 +23,7 @@ MODULES = sorted({f.resolve() for room in ROOMS for f in (ROOT / room).rglob("*.
 OF_A_WHOLE = {
     "tests/features/views/test_together.py",
     "tests/streams/archive/test_killed.py",
+    "tests/streams/archive/test_owners.py",
     "tests/streams/operators/test_befallen.py",
     "tests/streams/operators/test_killed.py",
     "tests/freshet/test_error_texts.py",

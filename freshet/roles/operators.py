@@ -15,9 +15,9 @@ from freshet.learners.snapshots.signing import Signer
 from freshet.roles import plans
 from freshet.roles.context import Context, earlier_schemas, pace_of
 from freshet.roles.names import archives, topics_of, trained_by
-from freshet.roles.retention_watch import RetentionWatch
 from freshet.runs.archived import AppClock, kept_ms, shortened, stored_archive
 from freshet.runs.clusters import routed
+from freshet.runs.retention_watch import RetentionWatch
 from freshet.schemas.errors import ComponentError, DefinitionError
 from freshet.schemas.topics.readers import ARCHIVE, INTAKE
 from freshet.schemas.topics.topic import Topic

@@ -194,11 +194,6 @@ class ProcessFacts(msgspec.Struct, frozen=True):
     clock_off_ms: Annotated[int, Meta(ge=-LATEST_MS, le=LATEST_MS)] = 0
 
 
-# Of the time after which a log deletes a record by itself: how old what is not archived may be
-# before the operator is warned, and before it is red.
-RETENTION_SHARES = (0.5, 0.8)
-
-
 class RetentionFacts(msgspec.Struct, frozen=True):
     """Of a partition of a log that deletes by itself: after how long, the share of that which its
     oldest record that is not archived has been there for, and how many offsets were deleted

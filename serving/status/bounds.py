@@ -21,6 +21,9 @@ LATE_EVENTS = 20
 LATE_FOR_MS = HOUR_MS
 # So long after its hour (event time) drift is told of.
 DRIFT_MS = 24 * HOUR_MS
+# Of the time after which a log deletes a record by itself: how old what is not archived may be
+# before it is amber, and before it is red.
+RETENTION_SHARES = (0.5, 0.8)
 
 
 def lag_light(lag_ms: int | None, slo_ms: int | None, red_lag: float = RED_LAG) -> Light:

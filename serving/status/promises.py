@@ -6,7 +6,6 @@ import time
 from collections.abc import Sequence
 
 from freshet.schemas.durations import HOUR_MS, NEAR_MS, text_of
-from freshet.schemas.wire.facts import RETENTION_SHARES
 from freshet.serving.status.bounds import (
     DEAD_RECORDS,
     DEAD_SHARE,
@@ -15,6 +14,7 @@ from freshet.serving.status.bounds import (
     LATE_SHARE,
     RED_DEAD_SHARE,
     RED_LATE_SHARE,
+    RETENTION_SHARES,
     lag_light,
 )
 from freshet.serving.status.labels import unlearned

@@ -11,11 +11,13 @@ import logging
 import re
 import signal
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import polars as pl
 import pytest
 import structlog
@@ -39,7 +41,14 @@ from freshet.scaffold.plan import Chosen
 from freshet.schemas.errors import FreshetError
 from freshet.serving.web.app import ScorerApp
 from freshet.settings import Settings, settings
+from freshet.streams.archive.compaction import FAN
+from freshet.streams.archive.folder import ArchiveFolder
+from freshet.streams.archive.task import ArchivePlan, ArchiveTask, Rhythm, Start
+from freshet.streams.log.contract import Batch
 from freshet.streams.object_probe import probe
+from freshet.streams.operators.assignment import Assignment, Since
+from freshet.streams.operators.checkpoints import Checkpoints
+from freshet.streams.outages import Outages
 from freshet.streams.sqlite.log import SqliteLog
 from tests.error_texts import PAGE, documented, shown
 from tests.s3 import S3Server
@@ -481,12 +490,85 @@ def test_a_request_in_error(name: str) -> None:
     assert answer.text == documented()[name]
 
 
+ARCHIVED = ArchivePlan("app", "control", "control")
+
+
+def archiving(place: Path, records: int = 1) -> Assignment:
+    """A process of the archive that was given a partition, and wrote a file for each record."""
+    folder = ArchiveFolder(str(place / "archive"), Outages(at_its_end()))
+    rhythm = Rhythm(age_seconds=0.0, file_bytes=1)
+    task = ArchiveTask(ARCHIVED, Start(0, 0, "log"), folder, rhythm)
+    checkpoints = Checkpoints(str(place / "checkpoints"), task.name, "log")
+    found = Assignment.resumed(task, checkpoints, 0, Since(0, 0))
+    for at in range(records):
+        archive_one(found, at)
+    return found
+
+
+def archive_one(found: Assignment, at: int) -> None:
+    edges = np.array([0, 1])
+    data = np.frombuffer(bytearray(b"x"), np.uint8)
+    times = np.array([at])
+    found.task.apply(Batch("control", 0, data, edges[:1], edges[1:], times, times))
+    found.next = at + 1
+    found.save()
+
+
+def at_its_end() -> threading.Event:
+    """Of a process that waits for nothing any more."""
+    over = threading.Event()
+    over.set()
+    return over
+
+
+def with_a_changed_file(place: Path) -> None:
+    found = archiving(place, FAN)
+    first = min((place / "archive").rglob("*.parquet"))
+    first.write_bytes(first.read_bytes()[:-1] + b"x")
+    found.task.write()
+
+
+def with_a_file_gone(place: Path) -> None:
+    found = archiving(place, FAN)
+    min((place / "archive").rglob("*.parquet")).unlink()
+    found.task.write()
+
+
+def taken_over(place: Path) -> None:
+    found = archiving(place)
+    archiving(place, 0)
+    archive_one(found, 1)
+
+
+def into_a_file(place: Path) -> None:
+    (place / "archive").write_bytes(b"")
+    archiving(place)
+
+
+OF_ARCHIVES: dict[str, Callable[[Path], None]] = {
+    "An archived file that was changed": with_a_changed_file,
+    "An archived file that is gone": with_a_file_gone,
+    "A partition of the archive that another process has": taken_over,
+    "An archive that cannot be written": into_a_file,
+}
+
+
+@pytest.mark.parametrize("name", OF_ARCHIVES)
+def test_of_an_archive_its_text_is_the_one_of_the_page(name: str, tmp_path: Path) -> None:
+    with pytest.raises(FreshetError) as told:
+        OF_ARCHIVES[name](tmp_path)
+    text = f"error: {told.value}".replace(str(tmp_path / "archive"), "ARCHIVE")
+    text = re.sub(r"(?<=-)[0-9a-f]{16}(?=\.parquet)", "DIGEST", text)
+    assert text == documented()[name]
+
+
 def test_every_text_of_the_page_is_held() -> None:
     from tests.faults.test_refusals import REFUSALS
 
     assert set(documented()) == {
         *IN_THE_APP,
         *AT_THE_START,
+        *OF_ARCHIVES,
         *OF_BUCKETS,
         *OF_SAMPLES,
         *REQUESTS,

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from freshet.roles.retention_watch import RetentionWatch
+from freshet.runs.retention_watch import RetentionWatch
 from freshet.streams.archive.layout import SOURCE, task_of
 from freshet.streams.operators.checkpoints import Checkpoints
 from freshet.streams.sqlite.log import SqliteLog

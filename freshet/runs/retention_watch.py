@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 import structlog
 
 from freshet.schemas.errors import ComponentError
-from freshet.schemas.wire.facts import RETENTION_SHARES
+from freshet.serving.status.bounds import RETENTION_SHARES
 from freshet.streams.archive.layout import SOURCE, task_of
 from freshet.streams.clock import WallClock
 from freshet.streams.log.contract import Log, TopicPartition
