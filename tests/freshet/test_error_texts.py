@@ -26,11 +26,14 @@ from rich.console import Console
 from freshet.app import App, load
 from freshet.cli.init import init, init_from
 from freshet.cli.schema import sample_files
+from freshet.datasets.command import Wanted, write_dataset
 from freshet.learners.snapshots.signing import create_key
+from freshet.past.moments import ms_of
 from freshet.planning.of_run import planned
 from freshet.planning.plan import encoded, refuse_moved
 from freshet.processes.one import run_one
 from freshet.processes.runtime import Runtime
+from freshet.redrive.patching import parsed
 from freshet.roles import preflight
 from freshet.roles.process import run_role
 from freshet.runs import folder as run_folder
@@ -453,6 +456,23 @@ def test_a_sample_that_is_none(name: str, folder: Path) -> None:
     assert told(OF_SAMPLES[name], folder) == documented()[name]
 
 
+OF_THE_PAST: dict[str, Callable[[], object]] = {
+    "A moment that is none": lambda: ms_of("--as-of", "yesterday"),
+    "A dataset that is no Parquet": lambda: write_dataset(
+        "run", Wanted("late"), Path("late.csv"), Console()
+    ),
+    "A patch without a field": lambda: parsed(["late"]),
+    "A patch that cannot be read": lambda: parsed(["late = ("]),
+}
+
+
+@pytest.mark.parametrize("name", OF_THE_PAST)
+def test_what_is_asked_of_the_past_and_cannot_be_meant(name: str) -> None:
+    with pytest.raises(FreshetError) as error:
+        OF_THE_PAST[name]()
+    assert f"error: {str(error.value).removeprefix('request ')}" == documented()[name]
+
+
 def tensor(
     name: str = "carrier", datatype: str = "BYTES", data: object = ("UA",), shape: object = (1,)
 ) -> Any:
@@ -571,6 +591,7 @@ def test_every_text_of_the_page_is_held() -> None:
         *OF_ARCHIVES,
         *OF_BUCKETS,
         *OF_SAMPLES,
+        *OF_THE_PAST,
         *REQUESTS,
         *REFUSALS,
         "A row that the store refuses",  # tests/serving/web/test_features.py
