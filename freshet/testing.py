@@ -77,8 +77,8 @@ WAIT_SECONDS = 0.02
 class LocalRun:
     """A run of an app that goes on when it is told to; a context manager, which closes its log.
 
-    In the folder of an earlier run it goes on where that one stopped. A view that is new there, over
-    a topic that is not, is built from the topic's past in the first step.
+    In the folder of an earlier run it goes on where that one stopped. A view that is new there,
+    over a topic that is not, is built from the topic's past in the first step.
 
     Args:
         app: What to run.

@@ -305,7 +305,7 @@ def by_a_plan(text: bytes | None = None) -> None:
     """Of another app than the file declares by now, unless its file holds `text`."""
     given = Settings(run_dir=Path("run"))
     Path("plan.json").write_bytes(text or encoded(planned(sound(), given)))
-    refuse_moved(Path("plan.json"), planned(changed("> 10)", "> 20)"), given))
+    refuse_moved(Path("plan.json"), planned(changed('"late") > 10)', '"late") > 20)'), given))
 
 
 OPTIONAL = '[*FIELDS, LATE, {**LATE, "name": "tip", "default": None}]'
