@@ -457,7 +457,7 @@ def test_a_sample_that_is_none(name: str, folder: Path) -> None:
 
 
 OF_THE_PAST: dict[str, Callable[[], object]] = {
-    "A moment that is none": lambda: ms_of("--as-of", "yesterday"),
+    "A moment that is none": lambda: ms_of("as_of", "yesterday"),
     "A dataset that is no Parquet": lambda: write_dataset(
         "run", Wanted("late"), Path("late.csv"), Console()
     ),
