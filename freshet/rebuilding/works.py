@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from freshet.app import App
 from freshet.features.cold.memory import RowMemory
 from freshet.features.views.view import View
 from freshet.hydration.hydrator import Work
+from freshet.hydration.past_redrive import PastRedrive
 from freshet.hydration.sources import PastIntake, SourceLog
 from freshet.roles import plans
 from freshet.schemas.topics.topic import Topic
@@ -21,19 +22,26 @@ def work_of(
     app: App,
     view: View,
     intakes: Mapping[str, IntakePlan],
+    sent_again: Sequence[IntakePlan],
     place: tuple[Log, str, Outages],
     starts: Callable[[str], Mapping[int, int]],
     memory: RowMemory,
 ) -> Work:
-    """How a view is built, by what intake does with each of its topics (by name); `place` is the
-    log, where checkpoints lie, and who is told of outages."""
+    """How a view is built, by what intake does with each of its topics (by name), and with dead
+    letters that were `sent_again`; `place` is the log, where checkpoints lie, and who is told of
+    outages."""
     log, url, outages = place
     clean = app.clean_log_of(view)
+    sources = [
+        _source(app, topic, _again(intakes[topic.name], clean), starts) for topic in view.topics
+    ]
+    # Letters of others have no place in its log: nobody would tell it the time of them.
+    own = [_again(plan, clean) for plan in sent_again if view.is_over(plan.topic.name)]
     return Work(
         view,
         clean,
         app.dead_log,
-        [_source(app, topic, _again(intakes[topic.name], clean), starts) for topic in view.topics],
+        [*sources, _letters(app, own)],
         plans.headers(app),
         log,
         url,
@@ -62,4 +70,18 @@ def _source(
     def kept_as(partition: int) -> str:
         return plans.kept_as(app, f"intake:{topic.name}:{partition}")
 
-    return SourceLog(app.settled_log_of(topic), topic.name, make, kept_as, begins)
+    log = app.settled_log_of(topic)
+    return SourceLog(log, app.origin_of(log), make, kept_as, begins)
+
+
+def _letters(app: App, intakes: Sequence[IntakePlan]) -> SourceLog:
+    """Dead letters of these topics that were sent again."""
+    log = app.redriven_log
+    return SourceLog(
+        log,
+        app.origin_of(log),
+        lambda partition: PastRedrive(app.name, intakes),
+        lambda partition: plans.kept_as(app, f"redrive:{app.name}:{partition}"),
+        dict,
+        is_of_people=True,
+    )
