@@ -273,12 +273,11 @@ class LocalRun:
         app = self.app
         url = self._checkpoints_url
         intake_plans = {topic.name: self._intake_plan(topic) for topic in app.topics}
-        sent_again = plans.redrive_plans(app, self._earlier)
         starts = plans.starts(app, self.log, url, WallClock().now_ms)
         found = []
         for view in hydrations.unfinished(url, app):
             place = (self.log, url, Outages())
-            work = work_of(app, view, intake_plans, sent_again, place, starts, RowMemory())
+            work = work_of(app, view, intake_plans, place, starts, RowMemory())
             known = hydrations.of(url, view)
             assert known is not None
             found.append(Hydrator(work, known, Rhythm(look_seconds=0.0)))

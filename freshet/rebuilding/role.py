@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import structlog
@@ -21,7 +20,7 @@ from freshet.hydration import record
 from freshet.hydration.hydrator import Hydrator
 from freshet.rebuilding.works import work_of
 from freshet.roles import plans
-from freshet.roles.context import Context, earlier_schemas
+from freshet.roles.context import Context
 from freshet.roles.operators import planned
 from freshet.roles.reporter import Reporter
 from freshet.schemas.durations import text_of
@@ -47,7 +46,6 @@ def run(ctx: Context) -> None:
     lags = Lags(ctx, ctx.store())
     starts = plans.starts(ctx.app, ctx.log, url, WallClock().now_ms)
     memory = RowMemory(ctx.settings.rows_path, ctx.settings.rows_memory)
-    sent_again = plans.redrive_plans(ctx.app, partial(earlier_schemas, ctx))
     told: dict[str, Any] = {}
 
     def tell(hydrator: Hydrator) -> None:
@@ -60,8 +58,7 @@ def run(ctx: Context) -> None:
             place = (ctx.log, url, ctx.vitals.outages)
             known = record.of(url, view)
             assert known is not None
-            work = work_of(ctx.app, view, intakes, sent_again, place, starts, memory)
-            hydrator = Hydrator(work, known)
+            hydrator = Hydrator(work_of(ctx.app, view, intakes, place, starts, memory), known)
             try:
                 _build(ctx, hydrator, lags, tell)
             finally:

@@ -12,7 +12,6 @@ from freshet.hydration.hydrator import Work
 from freshet.hydration.past_redrive import PastRedrive
 from freshet.hydration.sources import PastIntake, SourceLog
 from freshet.roles import plans
-from freshet.schemas.topics.topic import Topic
 from freshet.streams.intake.task import IntakePlan, IntakeTask
 from freshet.streams.log.contract import Log
 from freshet.streams.outages import Outages
@@ -22,26 +21,23 @@ def work_of(
     app: App,
     view: View,
     intakes: Mapping[str, IntakePlan],
-    sent_again: Sequence[IntakePlan],
     place: tuple[Log, str, Outages],
     starts: Callable[[str], Mapping[int, int]],
     memory: RowMemory,
 ) -> Work:
-    """How a view is built, by what intake does with each of its topics (by name), and with dead
-    letters that were `sent_again`; `place` is the log, where checkpoints lie, and who is told of
-    outages."""
+    """How a view is built, by what intake does with each of its topics (by name); `place` is the
+    log, where checkpoints lie, and who is told of outages."""
     log, url, outages = place
     clean = app.clean_log_of(view)
-    sources = [
-        _source(app, topic, _again(intakes[topic.name], clean), starts) for topic in view.topics
-    ]
-    # Letters of others have no place in its log: nobody would tell it the time of them.
-    own = [_again(plan, clean) for plan in sent_again if view.is_over(plan.topic.name)]
+    own = [_again(intakes[topic.name], clean) for topic in view.topics]
+    sources = [_source(app, plan, starts) for plan in own]
+    # Of no other topics: nobody would tell the view's own log the time of their letters.
+    letters = _letters(app, [plans.redrive_plan(plan) for plan in own])
     return Work(
         view,
         clean,
         app.dead_log,
-        [*sources, _letters(app, own)],
+        [*sources, letters],
         plans.headers(app),
         log,
         url,
@@ -55,9 +51,9 @@ def _again(plan: IntakePlan, clean: str) -> IntakePlan:
     return replace(plan, statistics=None, fates=None, written=frozenset([clean]))
 
 
-def _source(
-    app: App, topic: Topic, plan: IntakePlan, starts: Callable[[str], Mapping[int, int]]
-) -> SourceLog:
+def _source(app: App, plan: IntakePlan, starts: Callable[[str], Mapping[int, int]]) -> SourceLog:
+    topic = plan.topic
+
     def make(partition: int) -> PastIntake:
         if topic.by_id:
             return plans.moved_intake(plan, partition)
