@@ -154,6 +154,9 @@ def redriven_ledger(
         for name, values in _newest(base, deltas).items()
         if name.startswith(own)
     }
+    # The app has this topic only since then.
+    if not state:
+        return {}
     book = LedgerBook(fates(topic))
     book.load(state, fates_known(state))
     return book.entries()

@@ -4,6 +4,7 @@ checkpoints, while it goes on or after it has ended."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -23,6 +24,7 @@ from freshet.streams.control.channels import Follower
 from freshet.streams.control.live_settings import LiveSettings
 from freshet.streams.intake.fates import fates
 from freshet.streams.intake.ledger import totals
+from freshet.streams.log.errors import NoSuchTopic
 
 Values = Mapping[str, Mapping[str, Value]]
 # How long a look for messages waits: all that count are there already.
@@ -129,7 +131,19 @@ def _fates(run: OpenedRun, topic: Topic) -> dict[str, Value]:
         _, ledger = kept.ledger(run.log, url, topic, source, partition)
         for fate, count in totals(ledger, names).items():
             counted[fate] += count
+    counted |= _fates_again(run, topic)
     return {fate: count for fate, count in counted.items() if count}
+
+
+def _fates_again(run: OpenedRun, topic: Topic) -> dict[str, int]:
+    """The same of dead letters that were sent again, which have a ledger of their own."""
+    app = run.app
+    url = run.settings.checkpoints_url
+    # A run of an earlier version has no such log.
+    with suppress(NoSuchTopic):
+        ledger = kept.redriven_ledger(run.log, url, app.name, app.redriven_log, topic)
+        return {f"again: {fate}": count for fate, count in totals(ledger, fates(topic)).items()}
+    return {}
 
 
 def _rows(run: OpenedRun, view: View) -> Rows:

@@ -125,11 +125,11 @@ class RecordedRun:
             LogError: a log cannot be read.
         """
         from freshet.app import load
-        from freshet.rebuilt.examples import rebuilt
+        from freshet.reconstructed.examples import reconstructed
 
         app = load(file)
         as_of_ms = None if as_of is None else ms_of("as_of", as_of)
-        frame = rebuilt(self._run, app, model_of(app, model), as_of_ms)
+        frame = reconstructed(self._run, app, model_of(app, model), as_of_ms)
         return _between(frame, "asked_at", since, until)
 
     def predictions(

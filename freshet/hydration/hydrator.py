@@ -2,13 +2,14 @@
 
 The source topics are read from their start, or from the archive below the first record of the log,
 and settled by an intake of its own as the app's intake has settled them: it takes on what that has
-recorded, where that was, and never reads beyond what that has saved. What comes of the records is
+recorded, where that was, and never reads beyond what that has saved. So is what was sent again of
+their dead letters, each at the time at which it was sent. What comes of the records is
 folded at once; there is no log in between. In the end the state is that of a view which has read
 its log up to the first record. The app's own view task goes on from there: events that both have
 are passed over by the cursors of their origins.
 
     source log, archive ─▶ intake, again ─▶ rows ─▶ state ─▶ the app's view task
-                             ▲ settings, turns                ▲
+    letters sent again ─────▲▲ settings, turns                ▲
     checkpoints of intake ───┘             clean log ─────────┘
 
 State is saved now and then: a part for each partition of the view, then that of all intakes, which
@@ -38,6 +39,7 @@ from freshet.hydration.past_reader import PastReader
 from freshet.hydration.record import Hydration
 from freshet.hydration.sources import Arrays, Crashed, Source, SourceLog
 from freshet.schemas.errors import CheckpointError, RegistryError
+from freshet.schemas.wire.blocks import topic_of
 from freshet.schemas.wire.facts import one_line
 from freshet.streams.log.contract import Batch, Headers, Log, TopicPartition
 from freshet.streams.operators.checkpoints import START_ANEW, Checkpoints
@@ -128,7 +130,8 @@ class Hydrator:
 
     def _read(self) -> PastReader:
         positions = {source.key: source.at for source in self._sources}
-        return PastReader(self._work.log, self._work.headers, positions)
+        apart = [source.key for source in self._sources if source.of.is_of_people]
+        return PastReader(self._work.log, self._work.headers, positions, apart)
 
     @property
     def done(self) -> bool:
@@ -228,7 +231,7 @@ class Hydrator:
             source.look()
         self._crashed.look()
         for source in self._sources:
-            source.crashed = self._crashed.of(source.topic, source.key[1])
+            source.crashed = self._crashed.of(source.of.told_as, source.key[1])
 
     def _take(self, batch: Batch) -> None:
         key = (batch.topic, batch.partition)
@@ -252,10 +255,13 @@ class Hydrator:
 
     def _tick(self) -> None:
         """Tell the time up to which all partitions are read that held anything."""
-        read = [source.newest_ms for source in self._sources if source.newest_ms is not None]
+        read = [source for source in self._sources if source.newest_ms is not None]
+        # Nothing is read beyond the next record of people.
+        events = [source for source in read if not source.of.is_of_people]
+        now_ms = min(source.newest_ms or 0 for source in events or read)
         for source in self._sources:
-            partitions = sum(1 for other in self._sources if other.topic == source.topic)
-            for append in source.tick(min(read), partitions).appends:
+            partitions = sum(1 for other in self._sources if other.of is source.of)
+            for append in source.tick(now_ms, partitions).appends:
                 self._fold(append)
         # Once they were written, rows that are over are let go, and others may go to disk.
         if self._work.view.keep is not None or self._work.memory.most_bytes:
@@ -268,11 +274,13 @@ class Hydrator:
     def _end(self, max_wait_seconds: float, now_ms: int) -> None:
         """All that intake has settled is read. The app's view task may go on from here once the
         view's own log has all that comes after."""
-        limits = {(source.topic, source.key[1]): source.limit for source in self._sources}
+        limits = {
+            origin: source.limit for source in self._sources for origin in source.task.origins()
+        }
         if not self._heads.meet(limits, max_wait_seconds):
+            topics = sorted({topic_of(name) for name, _ in limits})
             self.waits_for = (
-                f"intake of {', '.join(sorted({topic for topic, _ in limits}))}: it has not saved "
-                "yet what it gives the view"
+                f"intake of {', '.join(topics)}: it has not saved yet what it gives the view"
             )
             return
         self.save()

@@ -2,24 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 
 from freshet.streams.log.contract import Batch, Headers, Log, TopicPartition
 from freshet.streams.operators.reading import MAX_RECORDS
 
+# No record is as late.
+LAST_MS = (1 << 63) - 1
+
 
 class PastReader:
     """Reads partitions from where it is told to, each up to a limit that may move on. Between
     partitions the time of records decides what comes first, as far as they lie below the limits:
-    what was appended to one while another was silent is not read after that has gone on."""
+    what was appended to one while another was silent is not read after that has gone on.
 
-    def __init__(self, log: Log, headers: Headers, positions: Mapping[TopicPartition, int]) -> None:
+    That holds of batches; of partitions that stand `apart`, of records: all that the others have of
+    earlier times is handed out before, and nothing of a later one."""
+
+    def __init__(
+        self,
+        log: Log,
+        headers: Headers,
+        positions: Mapping[TopicPartition, int],
+        apart: Collection[TopicPartition] = (),
+    ) -> None:
         topics = sorted({topic for topic, _ in positions})
         own = {topic: headers[topic] for topic in topics if topic in headers}
         self._reader = log.reader(topics, None, headers=own)
         self._at = dict(positions)
+        self._apart = frozenset(apart)
         self._queued: dict[TopicPartition, Batch] = {}
         for key, at in positions.items():
             self._reader.seek(*key, at)
@@ -70,12 +83,21 @@ class PastReader:
         times = {key: np.maximum.accumulate(batch.times) for key, batch in self._queued.items()}
         # What follows the last one of a partition may be as old as that.
         ends = [int(own[-1]) for key, own in times.items() if self._is_below(key, limits)]
+        until = min(ends, default=LAST_MS)
+        lone = [int(own[0]) for key, own in times.items() if key in self._apart]
+        others = [int(own[0]) for key, own in times.items() if key not in self._apart]
+        # Either what lies before the next lone record, or lone records alone.
+        are_lone = bool(lone) and min(lone) <= min(others, default=LAST_MS)
+        if are_lone:
+            until = min([until, *others])
+        else:
+            until = min([until, *(at - 1 for at in lone)])
         found = []
         for key, own in times.items():
             batch = self._queued.pop(key)
-            count = len(batch)
-            if ends:
-                count = int(np.searchsorted(own, min(ends), "right"))
+            count = 0
+            if not lone or (key in self._apart) == are_lone:
+                count = int(np.searchsorted(own, until, "right"))
             if count:
                 found.append(batch.rows(0, count))
             if count < len(batch):

@@ -1,9 +1,9 @@
-"""The topics of a view that is built from the past: each partition with an intake of its own, which
-settles the records as the app's intake has settled them."""
+"""The logs that a view is built from: its topics, and the dead letters that were sent again. Each
+partition has a task of its own, which settles the records as the app's own has settled them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -14,14 +14,15 @@ import pyarrow.compute as pc
 
 from freshet.schemas.errors import SchemaError
 from freshet.schemas.wire import blocks
-from freshet.streams.admission.recorded import Recorded, recorded
+from freshet.streams.admission.recorded import UNBOUNDED, Recorded, recorded
 from freshet.streams.log.contract import Batch, Log, TopicPartition
 from freshet.streams.operators.checkpoints import Checkpoints
+from freshet.streams.operators.origins import Origin
 from freshet.streams.operators.task import Append, Outputs, Task, Ticking
 from freshet.streams.outages import Outages
 
 Arrays = dict[str, npt.NDArray[Any]]
-NOTHING = Recorded(0, [], [], np.zeros((0, 3), np.int64))
+NOTHING = Recorded(0, [], [], UNBOUNDED)
 CRASH = "crash"
 
 
@@ -36,15 +37,19 @@ class PastIntake(Task, Protocol):
         """Have what the batch is to be understood by."""
         ...
 
+    def origins(self) -> Sequence[Origin]:
+        """Of whom what it appends is, by now: each of them tells the app's views the time."""
+        ...
+
 
 @dataclass
 class Source:
-    """One partition. `task` is fed with what lies before `known.until`: so far the app's intake,
-    whose checkpoints these are, has settled it. `at` is the offset that comes next, `newest_ms` the
-    time up to which all was read (None: nothing was)."""
+    """One partition of the log `of`. `task` is fed with what lies before `known.until`: so far the
+    app's intake, whose checkpoints these are, has settled it. `at` is the offset that comes next,
+    `newest_ms` the time up to which all was read (None: nothing was)."""
 
     key: TopicPartition
-    topic: str
+    of: SourceLog
     task: PastIntake
     checkpoints: Checkpoints
     first: int
@@ -69,11 +74,24 @@ class Source:
         self.at = int(batch.offsets[-1]) + 1
         newest = int(batch.times.max())
         self.newest_ms = max(newest, self.newest_ms or newest)
-        if self.crashed:
-            batch = batch.where(~np.isin(batch.offsets, list(self.crashed)))
         for piece in self.known.pieces(batch):
             self.task.recall(self.known, int(piece.offsets[0]))
-            yield from self.task.apply(piece).appends
+            for part, is_crash in self._parts(piece):
+                out = self.task.skip(part) if is_crash else self.task.apply(part)
+                yield from out.appends
+
+    def _parts(self, piece: Batch) -> Iterator[tuple[Batch, bool]]:
+        """A piece, with each record on which the app's intake crashed by itself: tried by nobody,
+        but what follows may depend on that."""
+        crashes = np.flatnonzero(np.isin(piece.offsets, list(self.crashed))).tolist()
+        begun = 0
+        for at in crashes:
+            if begun < at:
+                yield piece.rows(begun, at), False
+            yield piece.rows(at, at + 1), True
+            begun = at + 1
+        if begun < len(piece):
+            yield piece.rows(begun, len(piece)), False
 
     def tick(self, now_ms: int, partitions: int) -> Outputs:
         """All of the partition up to this time was settled."""
@@ -139,15 +157,18 @@ class Crashed:
 
 @dataclass(frozen=True)
 class SourceLog:
-    """A log that a view is built from: the topic whose events it holds, how the task of a partition
-    is made, under which name intake keeps its checkpoints, and where partitions begin (those that
-    are left out: at their first record)."""
+    """A log that a view is built from: what dead letters call it, how the task of a partition is
+    made, under which name intake keeps its checkpoints, and where partitions begin (those that are
+    left out: at their first record). Where it `is_of_people`, who send when they like, its silence
+    says nothing: time goes on without it, and each of its records has its own place among those of
+    the others."""
 
     log: str
-    topic: str
+    told_as: str
     make: Callable[[int], PastIntake]
     kept_as: Callable[[int], str]
     starts: Callable[[], Mapping[int, int]]
+    is_of_people: bool = False
 
     def open(self, log: Log, url: str, outages: Outages) -> list[Source]:
         """Each partition that is there now, from its start."""
@@ -159,5 +180,5 @@ class SourceLog:
             checkpoints = Checkpoints(url, self.kept_as(partition), bounds.identity, outages)
             key = (self.log, partition)
             task = self.make(partition)
-            found.append(Source(key, self.topic, task, checkpoints, first, first))
+            found.append(Source(key, self, task, checkpoints, first, first))
         return found

@@ -61,6 +61,7 @@ def history(app: App, log: Log, url: str, now_ms: int) -> History:
     """What there is. Raises `LogError` where the log cannot be reached."""
     names = [app.log_of(topic.name) for topic in app.topics]
     names += [app.examples_log_of(model) for model in app.models]
+    names.append(app.redriven_log)
     found = {}
     for name in names:
         of_log = _of_log(log, name)

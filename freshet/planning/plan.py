@@ -104,6 +104,9 @@ def _planned(change: Change, app: App, changed: set[str], found: History) -> Pla
         view = app.view(change.name)
         logs = [app.log_of(topic.name) for topic in view.topics]
         complete = _complete_from(view, [found.of(log) for log in logs], found.now_ms)
+        # Built from the past, and not by intake of topics that are all taken in anew.
+        if any(f"topic {topic.name}" not in changed for topic in view.topics):
+            logs.append(app.redriven_log)
         return replace(told, refill=_refill(logs, found), complete_from=complete)
     if change.is_of == "model":
         model = app.model(change.name)

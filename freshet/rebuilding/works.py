@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from freshet.app import App
 from freshet.features.cold.memory import RowMemory
 from freshet.features.views.view import View
 from freshet.hydration.hydrator import Work
+from freshet.hydration.past_redrive import PastRedrive
 from freshet.hydration.sources import PastIntake, SourceLog
 from freshet.roles import plans
-from freshet.schemas.topics.topic import Topic
 from freshet.streams.intake.task import IntakePlan, IntakeTask
 from freshet.streams.log.contract import Log
 from freshet.streams.outages import Outages
@@ -29,11 +29,15 @@ def work_of(
     log, where checkpoints lie, and who is told of outages."""
     log, url, outages = place
     clean = app.clean_log_of(view)
+    own = [_again(intakes[topic.name], clean) for topic in view.topics]
+    sources = [_source(app, plan, starts) for plan in own]
+    # Of no other topics: nobody would tell the view's own log the time of their letters.
+    letters = _letters(app, [plans.redrive_plan(plan) for plan in own])
     return Work(
         view,
         clean,
         app.dead_log,
-        [_source(app, topic, _again(intakes[topic.name], clean), starts) for topic in view.topics],
+        [*sources, letters],
         plans.headers(app),
         log,
         url,
@@ -47,9 +51,9 @@ def _again(plan: IntakePlan, clean: str) -> IntakePlan:
     return replace(plan, statistics=None, fates=None, written=frozenset([clean]))
 
 
-def _source(
-    app: App, topic: Topic, plan: IntakePlan, starts: Callable[[str], Mapping[int, int]]
-) -> SourceLog:
+def _source(app: App, plan: IntakePlan, starts: Callable[[str], Mapping[int, int]]) -> SourceLog:
+    topic = plan.topic
+
     def make(partition: int) -> PastIntake:
         if topic.by_id:
             return plans.moved_intake(plan, partition)
@@ -62,4 +66,18 @@ def _source(
     def kept_as(partition: int) -> str:
         return plans.kept_as(app, f"intake:{topic.name}:{partition}")
 
-    return SourceLog(app.settled_log_of(topic), topic.name, make, kept_as, begins)
+    log = app.settled_log_of(topic)
+    return SourceLog(log, app.origin_of(log), make, kept_as, begins)
+
+
+def _letters(app: App, intakes: Sequence[IntakePlan]) -> SourceLog:
+    """Dead letters of these topics that were sent again."""
+    log = app.redriven_log
+    return SourceLog(
+        log,
+        app.origin_of(log),
+        lambda partition: PastRedrive(app.name, intakes),
+        lambda partition: plans.kept_as(app, f"redrive:{app.name}:{partition}"),
+        dict,
+        is_of_people=True,
+    )

@@ -231,15 +231,13 @@ def redrive_plans(
 ) -> list[IntakePlan]:
     """What is done with dead letters that are sent again, topic by topic; `earlier` are the
     schemas that its records bear beside its own."""
-    return [
-        replace(
-            intake_plan(app, topic, earlier(topic)),
-            statistics=None,
-            fates=None,
-            origin=SENT_AGAIN + topic.name,
-        )
-        for topic in app.topics
-    ]
+    return [redrive_plan(intake_plan(app, topic, earlier(topic))) for topic in app.topics]
+
+
+def redrive_plan(intake: IntakePlan) -> IntakePlan:
+    """What is done with letters of a topic, where this is done with its records."""
+    origin = SENT_AGAIN + intake.topic.name
+    return replace(intake, writers=None, statistics=None, fates=None, origin=origin)
 
 
 def moved_intake(plan: IntakePlan, partition: int) -> MovedIntakeTask:

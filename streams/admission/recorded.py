@@ -15,6 +15,8 @@ from freshet.streams.operators.checkpoints import Checkpoints
 from freshet.streams.operators.task import from_json
 
 I64 = npt.NDArray[np.int64]
+# No bound of an append time was recorded.
+UNBOUNDED = np.zeros((0, 3), np.int64)
 
 
 class Recorded(NamedTuple):
@@ -48,6 +50,9 @@ def recorded(checkpoints: Checkpoints) -> Recorded | None:
     offset, base, deltas = found
     # A delta has all of these, too.
     state = deltas[-1] if deltas else base
+    # Letters that were sent again: nothing beside their log decides of them.
+    if "turns" not in state:
+        return Recorded(offset, [], [], UNBOUNDED)
     return Recorded(offset, _settings(state), state["turns"].tolist()[1:], state["vouched"])
 
 

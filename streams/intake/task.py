@@ -73,6 +73,7 @@ from freshet.streams.log.contract import Batch
 from freshet.streams.log.moved import Moved
 from freshet.streams.operators.checkpoints import START_ANEW
 from freshet.streams.operators.dead_letters import letters
+from freshet.streams.operators.origins import Origin
 from freshet.streams.operators.task import Append, Outputs, as_json, from_json
 from freshet.streams.registry.writers import Writers
 from freshet.streams.sketches.piece import Placed, TopicSketches
@@ -387,6 +388,10 @@ class IntakeTask:
             self._lateness, self._max_future = change[1:]
         self._vouched.load({"vouched": known.vouched})
         self._admission.recall(known.turns, self._tick, at)
+
+    def origins(self) -> list[Origin]:
+        """Of whom what it appends is."""
+        return [(self._plan.appends_as, self._partition)]
 
     def skip(self, batch: Batch) -> Outputs:
         """The record's fate is a dead letter."""

@@ -28,6 +28,7 @@ from freshet.streams.intake.fates import fates
 from freshet.streams.intake.ledger import Ledger
 from freshet.streams.intake.task import IntakePlan, IntakeTask, fits
 from freshet.streams.log.contract import Batch
+from freshet.streams.operators.origins import Origin
 from freshet.streams.operators.task import Outputs, as_json, from_json
 from freshet.streams.redrive.records import are_given_up
 from freshet.streams.repartition.records import read
@@ -218,6 +219,12 @@ class RedriveTask:
     def had(self, topic: str) -> Had:
         """What was sent again of a topic."""
         return self._topics[topic].had
+
+    def origins(self) -> list[Origin]:
+        """Of whom what it appends is: of each topic from the first letter on."""
+        return [
+            (topic.plan.appends_as, 0) for topic in self._topics.values() if len(topic.had.codes)
+        ]
 
     def ledger(self, topic: str) -> Ledger:
         """Of the events that were sent again of a topic, by blocks of this log's offsets."""

@@ -18,7 +18,7 @@ from freshet.streams.admission.recorded import Recorded
 from freshet.streams.intake.task import IntakePlan, IntakeTask
 from freshet.streams.log.contract import Batch
 from freshet.streams.operators.loop import ENVIRONMENT
-from freshet.streams.operators.origins import Cursors, Ticks
+from freshet.streams.operators.origins import Cursors, Origin, Ticks
 from freshet.streams.operators.task import Outputs
 from freshet.streams.repartition.records import Rows, part, read, together
 from freshet.streams.repartition.task import CRASH
@@ -78,6 +78,10 @@ class MovedIntakeTask:
     def recall(self, known: Recorded, at: int) -> None:
         """What another one had taken on by offset `at`."""
         self._intake.recall(known, at)
+
+    def origins(self) -> list[Origin]:
+        """Of whom what it appends is."""
+        return self._intake.origins()
 
     def skip(self, batch: Batch) -> Outputs:
         """Of a record on which it crashed, those within it that crash an intake are refused, and

@@ -24,6 +24,9 @@ from freshet.compared.difference import (
     Difference,
 )
 from freshet.compared.side import side_of
+from freshet.redrive.chosen import Wanted
+from freshet.redrive.patching import parsed
+from freshet.redrive.redrive import Redrive
 from freshet.runs import definitions
 from freshet.runs.opened import opened
 from freshet.schemas.wire.messages import Setting
@@ -117,6 +120,26 @@ def test_a_setting_that_was_changed_live_is_one(first: Path, shorter: Path) -> N
     assert list(found) == [("topic payments", "lateness")]
     [one] = found.values()
     assert (one.a, one.b) == ("5m", "9m")
+
+
+def test_what_was_sent_again_of_dead_letters_has_fates_of_its_own(
+    first: Path, tmp_path: Path
+) -> None:
+    def send_again(hour: int, local: LocalRun) -> None:
+        if hour != 4:
+            return
+        with opened(tmp_path) as run:
+            wanted = Wanted(reason="out_of_range")
+            patches = parsed(["late = late / 100"])
+            assert Redrive(run, wanted, patches).send(sleep=lambda seconds: None).sent == 1
+            Redrive(run, Wanted(reason="missing_required"), {}).send(sleep=lambda seconds: None)
+
+    found = of_part(compared(first, ran(tmp_path, before=send_again)), FATES)
+    counts = {key: (one.a, one.b) for key, one in found.items()}
+    assert counts == {
+        ("topic payments", "again: applied"): (None, 1),
+        ("topic payments", "again: dead:missing_required"): (None, 1),
+    }
 
 
 def test_each_run_is_told_by_its_own_definitions(first: Path, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +20,15 @@ from freshet.features.reading.api import FeatureReader, FeaturesRequest
 from freshet.features.stores.marks import KEY_PREFIX
 from freshet.hydration import past_reader, record
 from freshet.hydration.hydrator import Hydrator
+from freshet.hydration.past_redrive import PastRedrive
+from freshet.roles.plans import redrive_plans
 from freshet.schemas.wire.messages import Setting
 from freshet.streams.archive.log import ArchivedLog
 from freshet.streams.intake.task import IntakeTask
 from freshet.streams.log.contract import Batch
 from freshet.streams.operators.task import Outputs
+from freshet.streams.redrive.records import Again, blocks_of
+from freshet.streams.redrive.task import RedriveTask
 from freshet.streams.sqlite.log import SqliteLog
 from freshet.testing import LocalRun, MemoryStore
 from tests.streams.archive.toy_archive import ToyArchive
@@ -110,22 +114,64 @@ def sent(step: int) -> dict[str, Sent]:
     return found
 
 
+def letters(step: int) -> list[Again]:
+    """What a person sends again of a topic, mended, in this step: some of it twice, some that is no
+    good this time, either, and one that is given up."""
+    found = []
+    for place in (0, 1, 1, 2, 3, 4, 5):
+        # Of hours ago, as other events are not.
+        at = (step - 3) * HOUR + place
+        event = {
+            "id": f"mended{step}-{place % 5}",
+            "at": at,
+            "user": f"u{place % 3}",
+            "shop": SHOPS[place % 3],
+            "x": [0.1 * step, None, 101.0, 7.7, 0.5][place % 5],
+        }
+        found.append(Again(0, 10_000 * step + place, 0, at, json.dumps(event).encode()))
+    return [*found, Again(0, 10_000 * step + 6, 0, HOUR, None)]
+
+
+def send_again(local: LocalRun, step: int) -> None:
+    """In records of several blocks."""
+    writer = local.log.writer()
+    every = letters(step)
+    for name in ("visits", "calls"):
+        for part in (every[:3], every[2:]):
+            values = blocks_of(name, part)
+            writer.append(local.app.redriven_log, 0, values, step * HOUR)
+    writer.flush()
+    writer.close()
+
+
 def played(
-    declared: fr.App, folder: Path, store: MemoryStore, steps: range, set_at: int | None = None
+    declared: fr.App,
+    folder: Path,
+    store: MemoryStore,
+    steps: range,
+    set_at: int | None = None,
+    again_at: Collection[int] = (),
 ) -> None:
+    """Where letters are sent again, nothing else is: what comes first of both, chance decides."""
     with LocalRun(declared, folder, store) as local:
         for step in steps:
             if step == set_at:
                 local._tell([Setting("visits", "lateness", "10m", "a test", step * HOUR)])
-            local.step(step * HOUR, (step + 1) * HOUR, {}, sent(step))
+            events = sent(step)
+            if step in again_at:
+                events = {}
+                send_again(local, step)
+            local.step(step * HOUR, (step + 1) * HOUR, {}, events)
 
 
-def both(tmp_path: Path, was: fr.App, now: fr.App) -> tuple[MemoryStore, MemoryStore]:
+def both(
+    tmp_path: Path, was: fr.App, now: fr.App, again_at: Collection[int] = ()
+) -> tuple[MemoryStore, MemoryStore]:
     """The store of a run that had all from the start, and of one in which it came later."""
     always, later = MemoryStore(), MemoryStore()
-    played(now, tmp_path / "always", always, range(1, STEPS))
-    played(was, tmp_path / "later", later, range(1, CHANGED_AT))
-    played(now, tmp_path / "later", later, range(CHANGED_AT, STEPS))
+    played(now, tmp_path / "always", always, range(1, STEPS), again_at=again_at)
+    played(was, tmp_path / "later", later, range(1, CHANGED_AT), again_at=again_at)
+    played(now, tmp_path / "later", later, range(CHANGED_AT, STEPS), again_at=again_at)
     return always, later
 
 
@@ -161,6 +207,49 @@ def test_what_was_added_later_has_the_rows_of_what_was_there_from_the_start(
 def test_a_view_by_another_key_and_with_an_end_is_the_same(tmp_path: Path) -> None:
     now = app({"mean": MEAN}, key="shop", keep="6h")
     always, later = both(tmp_path, app({}), now)
+    assert rows(now, later) == rows(now, always)
+
+
+@pytest.mark.parametrize("keep", [None, "6h"])
+@pytest.mark.parametrize("again_at", [(5, CHANGED_AT, 10), (10,)])
+def test_it_has_what_was_sent_again_of_dead_letters_before_and_after_it_was_added(
+    tmp_path: Path, again_at: Collection[int], keep: str | None
+) -> None:
+    now = app({"mean": MEAN, "n": COUNT, "decayed": DECAYED}, keep=keep)
+    always, later = both(tmp_path, app({}), now, again_at)
+    expected = rows(now, always)
+    assert rows(now, later) == expected
+    without = MemoryStore()
+    played(now, tmp_path / "without", without, range(1, STEPS))
+    assert rows(now, without) != expected
+
+
+def test_only_who_sent_something_again_of_a_topic_is_waited_for() -> None:
+    now = app({"n": COUNT})
+    again = PastRedrive(now.name, redrive_plans(now, lambda topic: {}))
+    assert again.origins() == []
+    (value,) = blocks_of("visits", letters(5))
+    data = np.frombuffer(value, np.uint8)
+    edges = np.array([0, len(data)])
+    at = np.zeros(1, np.int64)
+    again.apply(Batch(now.redriven_log, 0, data, edges[:1], edges[1:], at, at))
+    assert again.origins() == [("again:visits", 0)]
+
+
+def test_letters_on_which_intake_crashed_are_settled_by_that(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where they were sent once more, later."""
+    took = RedriveTask._take
+
+    def take(self: RedriveTask, record: Batch, out: Outputs) -> None:
+        if record.offsets[0] == 0:
+            raise RuntimeError("this one")
+        took(self, record, out)
+
+    monkeypatch.setattr(RedriveTask, "_take", take)
+    now = app({"mean": MEAN, "n": COUNT})
+    always, later = both(tmp_path, app({}), now, again_at=[5])
     assert rows(now, later) == rows(now, always)
 
 
@@ -214,7 +303,7 @@ def test_killed_anywhere_it_goes_on_from_its_last_save_to_the_same_rows(
 ) -> None:
     now = app({"mean": MEAN, "n": COUNT}, partitions=2)
     store = MemoryStore()
-    played(app({}, partitions=2), tmp_path, store, range(1, CHANGED_AT))
+    played(app({}, partitions=2), tmp_path, store, range(1, CHANGED_AT), again_at=[3, 5])
     monkeypatch.setattr(past_reader, "MAX_RECORDS", 7)
     chance = random.Random(1)
     saved = 0
@@ -235,7 +324,7 @@ def test_killed_anywhere_it_goes_on_from_its_last_save_to_the_same_rows(
         for step in range(CHANGED_AT, STEPS):
             local.step(step * HOUR, (step + 1) * HOUR, {}, sent(step))
     always = MemoryStore()
-    played(now, tmp_path / "always", always, range(1, STEPS))
+    played(now, tmp_path / "always", always, range(1, STEPS), again_at=[3, 5])
     np.testing.assert_allclose(values(now, store), values(now, always), rtol=1e-9)
 
 

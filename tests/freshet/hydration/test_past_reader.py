@@ -6,7 +6,7 @@ import tempfile
 from itertools import pairwise
 from pathlib import Path
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from freshet.hydration import past_reader
@@ -53,6 +53,35 @@ def test_partitions_are_read_up_to_their_limits_in_the_order_of_their_times(
         assert sorted(found) == expected, "each once, in order of its partition"
         for before, after in pairwise(rounds):
             assert before[1] <= after[0], "what was appended later is never read before"
+        reader.close()
+        writer.close()
+        log.close()
+
+
+@settings(max_examples=40)  # each opens a log
+@given(st.lists(TIMES, min_size=2, max_size=3))
+def test_each_record_that_stands_apart_comes_after_all_that_is_older_and_before_the_rest(
+    partitions: list[list[int]],
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        log = SqliteLog(str(Path(folder) / "log"))
+        log.ensure("t", len(partitions))
+        writer = log.writer()
+        for partition, times in enumerate(partitions):
+            for time_ms in times:
+                writer.append("t", partition, [b"x"], time_ms)
+        writer.flush()
+        limits = {("t", partition): len(times) for partition, times in enumerate(partitions)}
+        reader = PastReader(log, {}, dict.fromkeys(limits, 0), [("t", 0)])
+        found: list[tuple[bool, int]] = []
+        while not reader.is_at(limits):
+            for batch in reader.poll(limits, 0.01):
+                found += [(batch.partition == 0, int(time_ms)) for time_ms in batch.times]
+        assert len(found) == sum(map(len, partitions))
+        for place, (is_apart, at) in enumerate(found):
+            if is_apart:
+                assert all(other < at for apart, other in found[:place] if not apart)
+                assert all(other >= at for apart, other in found[place:] if not apart)
         reader.close()
         writer.close()
         log.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from copy import deepcopy
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,6 +23,8 @@ from freshet.runs.about import about
 from freshet.runs.definitions import Definitions
 from freshet.schemas.errors import DefinitionError
 from freshet.settings import settings
+from freshet.streams.catalog import open_log
+from freshet.streams.redrive.records import Again, blocks_of
 from freshet.testing import LocalRun, MemoryStore
 from tests.toy_app import toy_app
 
@@ -235,6 +238,27 @@ def test_a_plan_for_a_run_counts_what_its_log_holds(tmp_path: Path) -> None:
     assert (refill.records, refill.from_ms) == (60, HOUR + 1)
     sizes = [len(json.dumps(event(h, n)).encode()) for h in (1, 2) for n in range(1, 31)]
     assert refill.bytes == sum(sizes)
+    letter = Again(0, 1, 0, HOUR, b"{}")
+    values = blocks_of("visits", [letter])
+    with closing(open_log(given.log_url)) as log, closing(log.writer()) as writer:
+        writer.append("changing.redriven", 0, values, 3 * HOUR)
+        writer.flush()
+    (change,) = planned(WAS._replace(views=("by_user", "more")).app(), given).changes
+    assert change.refill is not None
+    assert (change.refill.records, change.refill.from_ms) == (61, HOUR + 1)
+    assert change.refill.bytes == sum(sizes) + sum(map(len, values))
+
+
+def test_records_of_letters_that_were_sent_again_are_read_for_a_view_from_the_past() -> None:
+    held = {"changing.visits": OfLog(120, 1_000, 3 * HOUR), "changing.redriven": OfLog(5, 50, HOUR)}
+
+    def refills(now: Declared) -> dict[str, int]:
+        changes = made(WAS, now, History(4 * HOUR, held)).changes
+        return {each.thing: each.refill.records for each in changes if each.refill is not None}
+
+    assert refills(KINDS["view added"][0]) == {"view more": 125}
+    # Its view's events come from intake, which takes the topic in anew.
+    assert refills(KINDS["filter changed"][0]) == {"topic visits": 120, "view by_user": 120}
 
 
 def test_a_saved_plan_is_refused_once_anything_that_it_rests_on_has_moved(tmp_path: Path) -> None:

@@ -14,10 +14,10 @@ from freshet.features.reading.vectors import Columns
 from freshet.learners.model import Model
 from freshet.past.columns import FEATURE, vector_columns
 from freshet.past.examples import RECONSTRUCTED, VECTOR
-from freshet.rebuilt.clean_events import Piece, Routed
-from freshet.rebuilt.labels_anew import labelled_anew
-from freshet.rebuilt.questions import FIELD, Questions, questions_of
-from freshet.rebuilt.rows_then import RowsThen, StoreThen
+from freshet.reconstructed.clean_events import Piece, Routed
+from freshet.reconstructed.labels_anew import labelled_anew
+from freshet.reconstructed.questions import FIELD, Questions, questions_of
+from freshet.reconstructed.rows_then import RowsThen, StoreThen
 from freshet.roles.plans import vector_plan
 from freshet.runs.opened import OpenedRun
 from freshet.schemas.text.columns import Texts
@@ -29,7 +29,7 @@ OUTCOMES = ["fate", "label", "labelled_at", "expired_at", "saw_future"]
 ANSWERS = ["probability", "rung", "lineage", "snapshot", "model_lag", "value_age"]
 
 
-def rebuilt(run: OpenedRun, app: App, model: Model, as_of_ms: int | None) -> pl.DataFrame:
+def reconstructed(run: OpenedRun, app: App, model: Model, as_of_ms: int | None) -> pl.DataFrame:
     """A row for each question, in the order of the moments: as `RecordedRun.examples` has them.
 
     A row holds what was appended before the question; where that was several partitions, in the

@@ -53,7 +53,7 @@ app = fr.App("aside", topics=[orders, payments], views=[last_half], models=[mode
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    made = tmp_path_factory.mktemp("rebuilt")
+    made = tmp_path_factory.mktemp("reconstructed")
     with toy_day(made):
         pass
     return made

@@ -11,7 +11,7 @@ from freshet.app import App
 from freshet.learners.model import Model
 from freshet.past.columns import TIME, times
 from freshet.past.examples import FATES
-from freshet.rebuilt.clean_events import Piece, Routed, in_order
+from freshet.reconstructed.clean_events import Piece, Routed, in_order
 from freshet.runs.opened import OpenedRun
 
 _LABELS: dict[str, Any] = {

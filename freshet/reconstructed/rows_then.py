@@ -18,7 +18,7 @@ from freshet.features.stores.contract import RowKeys, Rows
 from freshet.features.views.erasing import left_of, times_of
 from freshet.features.views.event_columns import taken
 from freshet.features.views.view import View
-from freshet.rebuilt.clean_events import Piece, in_order
+from freshet.reconstructed.clean_events import Piece, in_order
 from freshet.schemas.text.columns import Texts
 from freshet.schemas.wire import blocks
 
