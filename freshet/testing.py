@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from freshet.app import App
+from freshet.declared import definitions
 from freshet.features.cold.memory import RowMemory
 from freshet.features.stores.complete_store import reflected
 from freshet.features.stores.contract import Store
@@ -35,7 +36,6 @@ from freshet.rebuilding.works import work_of
 from freshet.replay.replayer import Events, published
 from freshet.roles import plans
 from freshet.roles.names import intakes
-from freshet.runs import definitions
 from freshet.runs.clusters import routed
 from freshet.schemas.errors import ComponentError, DefinitionError
 from freshet.schemas.events.schema import EventSchema

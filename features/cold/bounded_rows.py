@@ -79,7 +79,14 @@ class BoundedRows:
     ) -> None:  # fmt: skip
         """As `ViewRows.fold`."""
         self._places.bring(keys)
-        self._places.here.fold(keys, times, values, version_offset, version_index, more)
+        self._places.here.fold(
+            keys,
+            times,
+            values,
+            version_offset,
+            version_index,
+            more,
+        )
         self._places.make_room()
 
     def erase(
@@ -155,7 +162,13 @@ class BoundedRows:
 
     def _dumped(self, rows: Sequence[NamedRows], is_base: bool) -> Arrays:
         pending = self._places.named(self._places.here.pending()).keys
-        what = Dumped(is_base, len(self), self._places.gone, joined(rows), pending)
+        what = Dumped(
+            is_base,
+            len(self),
+            self._places.gone,
+            joined(rows),
+            pending,
+        )
         return as_arrays(what, self.plan.digest)
 
     def load(

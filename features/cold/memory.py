@@ -122,7 +122,11 @@ def check_installed() -> None:
 def _locked(path: Path) -> int:
     """An open file that this process has alone; -1: another has it, or it is gone."""
     try:
-        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        lock = os.open(
+            path,
+            os.O_RDWR | os.O_CREAT | os.O_CLOEXEC,
+            0o666,
+        )
     except OSError:
         return -1
     try:

@@ -102,7 +102,11 @@ def joined(parts: Sequence[NamedRows]) -> NamedRows:
         words.append(part.words)
         ends.append(part.ends + after)
         after += part.words.size
-    return NamedRows(keys, np.concatenate(words), np.concatenate(ends))
+    return NamedRows(
+        keys,
+        np.concatenate(words),
+        np.concatenate(ends),
+    )
 
 
 def ended(words: I64, ends: I64, now_ms: int, hold_ms: int) -> npt.NDArray[np.bool_]:
@@ -128,7 +132,12 @@ def texts_of(names: Sequence[bytes]) -> Texts:
     data = np.frombuffer(bytearray().join(names) or bytearray(1), np.uint8)
     edges = np.zeros(len(names) + 1, np.int64)
     edges[1:] = np.fromiter(map(len, names), np.int64, len(names)).cumsum()
-    return Texts(data, edges[:-1], edges[1:], np.ones(len(names), np.bool_))
+    return Texts(
+        data,
+        edges[:-1],
+        edges[1:],
+        np.ones(len(names), np.bool_),
+    )
 
 
 def names_of(texts: Texts) -> list[bytes]:

@@ -89,7 +89,11 @@ class Places:
     def _take(self, rows: NamedRows) -> I64:
         """Have in memory rows that were on disk alone; their ids."""
         self.only_there -= len(rows.keys)
-        return self.here.put(texts_of(rows.keys), rows.words, rows.ends)
+        return self.here.put(
+            texts_of(rows.keys),
+            rows.words,
+            rows.ends,
+        )
 
     def put(self, rows: NamedRows) -> None:
         """Have in memory rows that no disk has as they are."""
@@ -126,7 +130,12 @@ class Places:
         keys, found = part
         self._looked_at = keys[-1] + b"\0"
         words, ends = rows_of(found)
-        is_over = ended(words, ends, now_ms, int(self._plan.keeps[1]))
+        is_over = ended(
+            words,
+            ends,
+            now_ms,
+            int(self._plan.keeps[1]),
+        )
         # Of one that is in memory, too, only that counts.
         is_over &= self.here.find(texts_of(keys)) < 0
         over = np.flatnonzero(is_over).tolist()

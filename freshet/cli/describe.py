@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from freshet.app import App
+from freshet.declared.definitions import Definitions, changes
 from freshet.features.keeping import FOR_EVER, MAX_AGES, endless, longest_ms
 from freshet.features.views.view import FeatureRef, View
 from freshet.learners.model import Model
@@ -18,7 +19,6 @@ from freshet.learners.rungs import Constant, Rung
 from freshet.roles import plans
 from freshet.roles.names import role_names
 from freshet.roles.preflight import hold_slos
-from freshet.runs.definitions import Definitions, changes
 from freshet.schemas.durations import DAY_MS, milliseconds, text_of
 from freshet.schemas.events.field import INTEGERS
 from freshet.schemas.topics.derive import TimePart

@@ -88,7 +88,7 @@ def check(
     anew."""
     from freshet.app import load
     from freshet.cli.describe import describe
-    from freshet.runs import definitions
+    from freshet.declared import definitions
     from freshet.settings import settings
     from freshet.streams.object_probe import probe
 

@@ -59,10 +59,10 @@ def agreed(app: App, given: Settings, file: Path | None, yes: bool) -> bool:
     Raises:
         DefinitionError: the plan holds no more.
     """
+    from freshet.declared import definitions
     from freshet.planning.of_run import planned
     from freshet.planning.plan import refuse_moved
     from freshet.planning.shown import lines
-    from freshet.runs import definitions
 
     if file is not None:
         refuse_moved(file, planned(app, given))

@@ -43,10 +43,21 @@ def compare(a: Side, b: Side, names: tuple[str, str]) -> Comparison:
         counts[part] = sum(len({*of_a[thing], *of_b[thing]}) for thing in _both(of_a, of_b))
     counts[ROWS] = 0
     for thing in _both(a.rows, b.rows):
-        differences, count = _rows(thing, a.rows[thing], b.rows[thing], as_of_ms)
+        differences, count = _rows(
+            thing,
+            a.rows[thing],
+            b.rows[thing],
+            as_of_ms,
+        )
         found += differences
         counts[ROWS] += count
-    return Comparison(*names, *until, found, counts, list(_not_compared(a, b, names)))
+    return Comparison(
+        *names,
+        *until,
+        found,
+        counts,
+        list(_not_compared(a, b, names)),
+    )
 
 
 def _until(side: Side) -> int | None:

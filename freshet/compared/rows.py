@@ -49,7 +49,11 @@ def rows_of(run: OpenedRun, view: View, folder: Path) -> Rows:
     clocks: list[int] = []
     for partition in range(view.partitions):
         task = kept_as(run.app, f"view:{view.name}:{partition}")
-        checkpoints = Checkpoints(run.settings.checkpoints_url, task, identity)
+        checkpoints = Checkpoints(
+            run.settings.checkpoints_url,
+            task,
+            identity,
+        )
         bounded = BoundedRows(view.plan, RowMemory(folder))
         found = checkpoints.load(bounded.folder)
         if found is None:
@@ -77,7 +81,12 @@ def values_of(rows: Rows, as_of_ms: int) -> pl.DataFrame:
 
 def _frame(view: View, part: Named, as_of_ms: int) -> pl.DataFrame:
     keys, packed = part
-    done = finish(view.plan, packed, np.full(len(packed), as_of_ms), view.max_age_ms)
+    done = finish(
+        view.plan,
+        packed,
+        np.full(len(packed), as_of_ms),
+        view.max_age_ms,
+    )
     texts = TextValues(view)
     columns = [pl.Series(KEY, [key.decode() for key in keys], pl.String)]
     for name, values in zip(view.plan.names, done.values.T):

@@ -12,10 +12,10 @@ from tempfile import TemporaryDirectory
 from freshet.audit import kept
 from freshet.compared.difference import Value
 from freshet.compared.rows import Rows, rows_of
+from freshet.declared import definitions
 from freshet.features.views.view import View
 from freshet.learners.model import Model
 from freshet.replay.report import outcomes_of, quality
-from freshet.runs import definitions
 from freshet.runs.opened import OpenedRun
 from freshet.schemas.topics.digests import Facts
 from freshet.schemas.topics.topic import Topic
@@ -128,7 +128,13 @@ def _fates(run: OpenedRun, topic: Topic) -> dict[str, Value]:
     counted = dict.fromkeys(names, 0)
     for partition in run.log.bounds(source).spans:
         url = run.settings.checkpoints_url
-        _, ledger = kept.ledger(run.log, url, topic, source, partition)
+        _, ledger = kept.ledger(
+            run.log,
+            url,
+            topic,
+            source,
+            partition,
+        )
         for fate, count in totals(ledger, names).items():
             counted[fate] += count
     counted |= _fates_again(run, topic)
@@ -141,7 +147,13 @@ def _fates_again(run: OpenedRun, topic: Topic) -> dict[str, int]:
     url = run.settings.checkpoints_url
     # A run of an earlier version has no such log.
     with suppress(NoSuchTopic):
-        ledger = kept.redriven_ledger(run.log, url, app.name, app.redriven_log, topic)
+        ledger = kept.redriven_ledger(
+            run.log,
+            url,
+            app.name,
+            app.redriven_log,
+            topic,
+        )
         return {f"again: {fate}": count for fate, count in totals(ledger, fates(topic)).items()}
     return {}
 

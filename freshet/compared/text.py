@@ -65,7 +65,13 @@ def show_comparison(found: Comparison, console: Console) -> None:
 
 
 def _table(head: str, differences: list[Difference]) -> Table:
-    table = Table(title=head, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    table = Table(
+        title=head,
+        title_justify="left",
+        title_style="bold",
+        box=None,
+        pad_edge=False,
+    )
     table.add_column("")
     table.add_column("", overflow="fold")
     table.add_column("a", justify="right", overflow="fold")

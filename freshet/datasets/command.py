@@ -62,5 +62,11 @@ def _frame(run_dir: str, wanted: Wanted) -> pl.DataFrame:
     since, until, as_of = (given or None for given in (wanted.since, wanted.until, wanted.as_of))
     with open_run(run_dir) as run:
         if colon:
-            return run.reconstructed(file, name or None, since, until, as_of)
+            return run.reconstructed(
+                file,
+                name or None,
+                since,
+                until,
+                as_of,
+            )
         return run.examples(name, since, until, as_of)

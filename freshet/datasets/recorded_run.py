@@ -83,7 +83,12 @@ class RecordedRun:
             told = blocks_of(self._run.log, self.app.examples_log_of(wanted))
         else:
             told = joined_as_of(self._run, wanted, ms_of("as_of", as_of))
-        return _between(frame_of(wanted, told), "asked_at", since, until)
+        return _between(
+            frame_of(wanted, told),
+            "asked_at",
+            since,
+            until,
+        )
 
     def reconstructed(
         self,
@@ -129,7 +134,12 @@ class RecordedRun:
 
         app = load(file)
         as_of_ms = None if as_of is None else ms_of("as_of", as_of)
-        frame = reconstructed(self._run, app, model_of(app, model), as_of_ms)
+        frame = reconstructed(
+            self._run,
+            app,
+            model_of(app, model),
+            as_of_ms,
+        )
         return _between(frame, "asked_at", since, until)
 
     def predictions(
@@ -157,7 +167,12 @@ class RecordedRun:
         """
         from freshet.past.predictions import frame_of
 
-        return _between(frame_of(self._run, model_of(self.app, model)), "asked_at", since, until)
+        return _between(
+            frame_of(self._run, model_of(self.app, model)),
+            "asked_at",
+            since,
+            until,
+        )
 
     def events(self, topic: str) -> pl.LazyFrame:
         """The events of a topic as they came, each with what became of it.

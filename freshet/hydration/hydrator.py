@@ -109,7 +109,12 @@ class Hydrator:
             work.url, _kept_as(work.view, SOURCES), self._identity, work.outages
         )
         self._parts = [
-            Checkpoints(work.url, _kept_as(work.view, partition), self._identity, work.outages)
+            Checkpoints(
+                work.url,
+                _kept_as(work.view, partition),
+                self._identity,
+                work.outages,
+            )
             for partition in range(work.view.partitions)
         ]
         self._sources = self._opened()
@@ -120,7 +125,14 @@ class Hydrator:
 
     def _task(self, partition: int) -> ViewTask:
         work = self._work
-        return ViewTask(work.view, "", partition, _Nowhere(), NEVER_REACHED, work.memory)
+        return ViewTask(
+            work.view,
+            "",
+            partition,
+            _Nowhere(),
+            NEVER_REACHED,
+            work.memory,
+        )
 
     def _opened(self) -> list[Source]:
         work = self._work
@@ -131,7 +143,12 @@ class Hydrator:
     def _read(self) -> PastReader:
         positions = {source.key: source.at for source in self._sources}
         apart = [source.key for source in self._sources if source.of.is_of_people]
-        return PastReader(self._work.log, self._work.headers, positions, apart)
+        return PastReader(
+            self._work.log,
+            self._work.headers,
+            positions,
+            apart,
+        )
 
     @property
     def done(self) -> bool:
@@ -171,7 +188,13 @@ class Hydrator:
         for task, kept in zip(self._views, self._parts):
             # One of that version may be there, of somebody who was killed before it counted.
             state = task.dump(full=True)
-            kept.save(version, state, full=True, again=True, files=task.files())
+            kept.save(
+                version,
+                state,
+                full=True,
+                again=True,
+                files=task.files(),
+            )
         state = {"records": np.array([self.records])}
         for source in self._sources:
             own = source.dump()
@@ -390,7 +413,12 @@ def past_of(
         known = record.of(url, view)
         if known is None or known.finished_ms is None:
             return None
-        kept = Checkpoints(url, _kept_as(view, partition), identity, outages)
+        kept = Checkpoints(
+            url,
+            _kept_as(view, partition),
+            identity,
+            outages,
+        )
         return _part(task, kept, known.version)
 
     return past

@@ -16,8 +16,8 @@ from typing import Any
 import msgspec
 
 from freshet.app import App
+from freshet.declared.definitions import Definitions
 from freshet.features.views.view import View
-from freshet.runs.definitions import Definitions
 from freshet.schemas.errors import CheckpointError
 from freshet.streams.objects import names, opened, put, put_new
 from freshet.streams.operators.checkpoints import START_ANEW, kept_as, positions

@@ -177,7 +177,12 @@ class SourceLog:
         found = []
         for partition, (retained, _) in sorted(bounds.spans.items()):
             first = max(retained, starts.get(partition, retained))
-            checkpoints = Checkpoints(url, self.kept_as(partition), bounds.identity, outages)
+            checkpoints = Checkpoints(
+                url,
+                self.kept_as(partition),
+                bounds.identity,
+                outages,
+            )
             key = (self.log, partition)
             task = self.make(partition)
             found.append(Source(key, self, task, checkpoints, first, first))

@@ -72,13 +72,29 @@ def _frames(run: OpenedRun, topic: Topic, columns: Sequence[str]) -> Iterator[pl
     wanted = [name.removeprefix(EVENT) for name in columns if name.startswith(EVENT)]
     log = run.app.settled_log_of(topic)
     for partition in sorted(run.log.bounds(log).spans):
-        recorded = taken_on(run.log, run.settings.checkpoints_url, topic, log, partition)
+        recorded = taken_on(
+            run.log,
+            run.settings.checkpoints_url,
+            topic,
+            log,
+            partition,
+        )
         if topic.by_id:
-            found = _moved(run, plan, OnceMore(plan, partition, recorded), partition)
+            found = _moved(
+                run,
+                plan,
+                OnceMore(plan, partition, recorded),
+                partition,
+            )
         else:
             own = letters.filter(pl.col("reason") == CRASH, pl.col("partition") == partition)
             skipped = set(own["offset"].to_list())
-            found = _plain(run, plan, OnceMore(plan, partition, recorded, skipped), partition)
+            found = _plain(
+                run,
+                plan,
+                OnceMore(plan, partition, recorded, skipped),
+                partition,
+            )
         for settled in found:
             frame = _frame(plan, settled, partition, wanted)
             yield frame.join(letters, on=PLACE, how="left", maintain_order="left").with_columns(
@@ -94,7 +110,13 @@ def _plain(
     """The records of a source partition, from where intake began it."""
     topic = plan.topic
     log = run.app.log_of(topic.name)
-    first = start(run.log, run.settings.checkpoints_url, topic, log, partition)
+    first = start(
+        run.log,
+        run.settings.checkpoints_url,
+        topic,
+        log,
+        partition,
+    )
     with PartitionSpans(run.log, log, partition, list(topic.headers.values())) as spans:
         for batch in spans.read(max(first, spans.first), spans.after):
             yield from once_more.settle(batch)
@@ -106,7 +128,12 @@ def _skipped(plan: IntakePlan, once_more: OnceMore, batch: Batch) -> Iterator[Se
     own = batch.where(once_more.is_skipped(batch))
     if len(own):
         columns = decode(own.data, own.start, own.start, plan.codec)
-        yield Settled(columns, own.times, np.zeros(len(own), np.uint8), own)
+        yield Settled(
+            columns,
+            own.times,
+            np.zeros(len(own), np.uint8),
+            own,
+        )
 
 
 def _moved(
@@ -121,10 +148,20 @@ def _moved(
                     continue
                 offsets = block.rows.column("_offset").to_numpy()
                 indices = block.rows.column("_index").to_numpy()
-                fresh = cursors.fresh(block.origin, block.partition, offsets, indices)
+                fresh = cursors.fresh(
+                    block.origin,
+                    block.partition,
+                    offsets,
+                    indices,
+                )
                 if fresh.start < fresh.stop:
                     place = batch.rows(at, at + 1)
-                    rows = read(block.rows, block.partition, place, fresh.start)
+                    rows = read(
+                        block.rows,
+                        block.partition,
+                        place,
+                        fresh.start,
+                    )
                     yield from once_more.settle_moved(rows)
 
 
@@ -168,7 +205,16 @@ def _as_they_came(plan: IntakePlan, batch: Batch) -> Columns:
     records = batch
     if batch.places is not None:
         records = batch.where(firsts)
-    columns = decode(records.data, records.start, records.end, plan.codec)
+    columns = decode(
+        records.data,
+        records.start,
+        records.end,
+        plan.codec,
+    )
     if records.headers:
-        headers.fill(columns, list(plan.topic.headers), records.headers)
+        headers.fill(
+            columns,
+            list(plan.topic.headers),
+            records.headers,
+        )
     return admitted.events_of(columns, records, plan.topic)[0]

@@ -43,7 +43,11 @@ def frame_of(model: Model, told: Iterable[Told]) -> pl.DataFrame:
     fixed = rows.fixed[asked]
     answers = answer_columns(fixed, own)
     numbers = fixed["numbers"].astype(np.float32, copy=False)
-    vectors = vector_columns(model.vectors, own["categories"], numbers)
+    vectors = vector_columns(
+        model.vectors,
+        own["categories"],
+        numbers,
+    )
     columns = {
         "id": answers.pop("id"),
         "asked_at": answers.pop("asked_at"),

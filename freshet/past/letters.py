@@ -32,4 +32,8 @@ def letters_of(run: OpenedRun, topic: Topic) -> pl.DataFrame:
     if not parts:
         return pl.DataFrame(schema=_SCHEMA)
     found = pl.DataFrame(pa.concat_tables(parts)).cast(_SCHEMA)  # type: ignore[arg-type]
-    return found.unique(["partition", "offset", "index"], keep="first", maintain_order=True)
+    return found.unique(
+        ["partition", "offset", "index"],
+        keep="first",
+        maintain_order=True,
+    )

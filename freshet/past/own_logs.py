@@ -53,7 +53,12 @@ def once(told: Iterable[Told]) -> Iterator[tuple[int, Block, pa.RecordBatch]]:
             continue
         offsets = rows.column("_offset").to_numpy()
         indices = rows.column("_index").to_numpy()
-        fresh = cursors.fresh(block.origin, block.partition, offsets, indices)
+        fresh = cursors.fresh(
+            block.origin,
+            block.partition,
+            offsets,
+            indices,
+        )
         if fresh.start < fresh.stop:
             yield offset, block, rows.slice(fresh.start, fresh.stop - fresh.start)
 

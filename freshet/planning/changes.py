@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from typing import Literal, NamedTuple
 
 from freshet.app import App
-from freshet.runs.about import FIELD
-from freshet.runs.definitions import UPSTREAM, Definitions, differences
+from freshet.declared.about import FIELD
+from freshet.declared.definitions import UPSTREAM, Definitions, differences
 from freshet.schemas.topics.digests import Facts
 
 How = Literal["added", "changed", "removed", "indirectly affected"]
@@ -58,20 +58,43 @@ def _of(thing: str, known: Definitions, app: App, about_now: Facts) -> Change | 
     was = known.facts.get(thing)
     now = app.facts[thing]
     if was is None:
-        return Change(thing, "added", "non-breaking", (), makes_anew=True)
+        return Change(
+            thing,
+            "added",
+            "non-breaking",
+            (),
+            makes_anew=True,
+        )
     own = tuple(_told(was, now, upstream=False))
     if own:
-        return Change(thing, "changed", _class_of(thing, known, app), own, makes_anew=True)
+        return Change(
+            thing,
+            "changed",
+            _class_of(thing, known, app),
+            own,
+            makes_anew=True,
+        )
     if was != now:
         whence = tuple(_told(was, now, upstream=True))
         kind = _class_of(thing, known, app)
-        return Change(thing, "indirectly affected", kind, whence, makes_anew=True)
+        return Change(
+            thing,
+            "indirectly affected",
+            kind,
+            whence,
+            makes_anew=True,
+        )
     about_was = known.about.get(thing)
     # What an earlier version of freshet did not write down is not known to be other.
     if about_was is None or about_was == about_now:
         return None
     told = tuple(differences(about_was, about_now))
-    return Change(thing, "changed", _class_about(about_was, about_now), told)
+    return Change(
+        thing,
+        "changed",
+        _class_about(about_was, about_now),
+        told,
+    )
 
 
 def _told(was: Facts, now: Facts, upstream: bool) -> Iterator[str]:

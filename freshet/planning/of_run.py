@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from freshet.app import App
+from freshet.declared import definitions
 from freshet.planning.history import History, history
 from freshet.planning.plan import Plan, plan
-from freshet.runs import definitions
 from freshet.runs import record as run_record
 from freshet.runs.archived import over_archive
 from freshet.runs.clusters import routed
@@ -36,7 +36,11 @@ def _history(app: App, given: Settings) -> History:
     # Opening it would make an empty one.
     if "://" not in given.log_url and not Path(given.log_url).is_dir():
         return History(now_ms)
-    log = over_archive(app, routed(app, open_log(given.log_url), given.clusters), given)
+    log = over_archive(
+        app,
+        routed(app, open_log(given.log_url), given.clusters),
+        given,
+    )
     try:
         return history(app, log, given.checkpoints_url, now_ms)
     finally:

@@ -9,12 +9,12 @@ import msgspec
 from msgspec.structs import replace
 
 from freshet.app import App
+from freshet.declared.about import about
+from freshet.declared.definitions import Definitions
 from freshet.features.keeping import reach_ms
 from freshet.features.views.view import View
 from freshet.planning.changes import Change, changes
 from freshet.planning.history import History, OfLog
-from freshet.runs.about import about
-from freshet.runs.definitions import Definitions
 from freshet.schemas.errors import DefinitionError
 from freshet.schemas.topics.digests import Facts, hashed
 from freshet.settings import Settings
@@ -95,7 +95,12 @@ def plan(app: App, before: Definitions | None, given: Settings, found: History) 
 
 def _planned(change: Change, app: App, changed: set[str], found: History) -> Planned:
     """`changed` are all things that are declared otherwise."""
-    told = Planned(change.thing, change.how, change.kind, list(change.differences))
+    told = Planned(
+        change.thing,
+        change.how,
+        change.kind,
+        list(change.differences),
+    )
     if change.how == "removed" or not change.makes_anew:
         return told
     if change.is_of == "topic":
@@ -107,7 +112,11 @@ def _planned(change: Change, app: App, changed: set[str], found: History) -> Pla
         # Built from the past, and not by intake of topics that are all taken in anew.
         if any(f"topic {topic.name}" not in changed for topic in view.topics):
             logs.append(app.redriven_log)
-        return replace(told, refill=_refill(logs, found), complete_from=complete)
+        return replace(
+            told,
+            refill=_refill(logs, found),
+            complete_from=complete,
+        )
     if change.is_of == "model":
         model = app.model(change.name)
         return replace(told, start_cold=[model.lineage(learner) for learner in model.learners])
@@ -117,7 +126,11 @@ def _planned(change: Change, app: App, changed: set[str], found: History) -> Pla
     model = app.model(name)
     (spec,) = (spec for spec in model.learners if spec.name == learner)
     refill = _refill([app.examples_log_of(model)], found)
-    return replace(told, refill=refill, learn_anew=[model.lineage(spec)])
+    return replace(
+        told,
+        refill=refill,
+        learn_anew=[model.lineage(spec)],
+    )
 
 
 def _refill(logs: list[str], found: History) -> Refill | None:
@@ -129,7 +142,13 @@ def _refill(logs: list[str], found: History) -> Refill | None:
     begins = [log.first_ms for log in held if log.first_ms is not None]
     minutes = records / found.rate / 60
     size = sum(log.bytes for log in held)
-    return Refill(min(begins, default=None), found.now_ms, records, round(minutes, 3), size)
+    return Refill(
+        min(begins, default=None),
+        found.now_ms,
+        records,
+        round(minutes, 3),
+        size,
+    )
 
 
 def _complete_from(view: View, held: list[OfLog], now_ms: int) -> dict[str, int]:

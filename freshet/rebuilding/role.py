@@ -82,7 +82,11 @@ def _build(ctx: Context, hydrator: Hydrator, lags: Lags, tell: Callable[[Hydrato
     if not hydrator.done:
         hydrator.save()
     tell(hydrator)
-    log.info("view from the past", view=hydrator.known.view, **hydrator.facts())
+    log.info(
+        "view from the past",
+        view=hydrator.known.view,
+        **hydrator.facts(),
+    )
 
 
 class Lags:

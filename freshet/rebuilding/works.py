@@ -48,7 +48,12 @@ def work_of(
 
 def _again(plan: IntakePlan, clean: str) -> IntakePlan:
     """As the app's intake judges events, for one view alone."""
-    return replace(plan, statistics=None, fates=None, written=frozenset([clean]))
+    return replace(
+        plan,
+        statistics=None,
+        fates=None,
+        written=frozenset([clean]),
+    )
 
 
 def _source(app: App, plan: IntakePlan, starts: Callable[[str], Mapping[int, int]]) -> SourceLog:

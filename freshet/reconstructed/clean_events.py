@@ -57,15 +57,36 @@ class Routed:
         plan = intake_plan(self._app, topic, earlier)
         routes = tuple(route for route in plan.clean if route.to in wanted)
         labels = tuple(route for route in plan.labels if route.to in wanted)
-        plan = replace(plan, clean=routes, labels=labels, statistics=None, fates=None)
+        plan = replace(
+            plan,
+            clean=routes,
+            labels=labels,
+            statistics=None,
+            fates=None,
+        )
         for partition in sorted(self._run.log.bounds(log).spans):
-            task = OnceMore(plan, partition, self._taken_on(recorded, topic, log, partition))
+            task = OnceMore(
+                plan,
+                partition,
+                self._taken_on(recorded, topic, log, partition),
+            )
             reached = np.int64(blocks.NO_TICK)
-            first = start(self._run.log, url, recorded, log, partition)
+            first = start(
+                self._run.log,
+                url,
+                recorded,
+                log,
+                partition,
+            )
             with PartitionSpans(self._run.log, log, partition, list(topic.headers.values())) as at:
                 for batch in at.read(max(first, at.first), at.after):
                     for settled in task.settle(batch):
-                        yield from _pieces(task, settled, reached, partition)
+                        yield from _pieces(
+                            task,
+                            settled,
+                            reached,
+                            partition,
+                        )
                     reached = max(reached, batch.times.max())
 
     def _recorded_as(self, topic: Topic) -> Topic:
@@ -83,7 +104,13 @@ class Routed:
         # log.
         if recorded.digest != topic.digest or topic.by_id:
             return NOTHING
-        return taken_on(self._run.log, self._run.settings.checkpoints_url, recorded, log, partition)
+        return taken_on(
+            self._run.log,
+            self._run.settings.checkpoints_url,
+            recorded,
+            log,
+            partition,
+        )
 
 
 def _pieces(
@@ -98,7 +125,13 @@ def _pieces(
             block = blocks.decode(value)
             if block.rows is not None:
                 places = np.searchsorted(offsets, block.rows.column("_offset").to_numpy())
-                yield Piece(append.topic, block.origin, partition, block.rows, reached[places])
+                yield Piece(
+                    append.topic,
+                    block.origin,
+                    partition,
+                    block.rows,
+                    reached[places],
+                )
 
 
 def in_order(pieces: list[Piece]) -> npt.NDArray[np.intp]:

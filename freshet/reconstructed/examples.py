@@ -102,7 +102,11 @@ def _vectors(app: App, model: Model, asked: Questions, store: StoreThen) -> pl.D
         numbers.append(read.vectors.numbers)
         categories.append(read.categories)
     return pl.DataFrame(
-        vector_columns(model.vectors, Texts.concatenate(categories), np.concatenate(numbers))
+        vector_columns(
+            model.vectors,
+            Texts.concatenate(categories),
+            np.concatenate(numbers),
+        )
     )
 
 

@@ -34,7 +34,11 @@ def labelled_anew(
     if as_of_ms is not None:
         known = as_of_ms
         labels = labels.filter(pl.col("reached") <= pl.lit(as_of_ms).cast(TIME))
-    first = labels.drop_nulls("label").unique("id", keep="first", maintain_order=True)
+    first = labels.drop_nulls("label").unique(
+        "id",
+        keep="first",
+        maintain_order=True,
+    )
     wait = pl.duration(milliseconds=model.label.topic.freshness.ms("label_wait"))
     due = pl.col("asked_at") + wait
     in_time = pl.col("reached") < due

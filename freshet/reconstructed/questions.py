@@ -84,4 +84,8 @@ def _events(run: OpenedRun, model: Model, as_of_ms: int | None) -> pl.DataFrame:
         if name.startswith(EVENT)
     }
     identity = pl.col(EVENT + model.id).cast(pl.String)
-    return frame.select(id=identity, asked_at=pl.col("appended_at"), **own)
+    return frame.select(
+        id=identity,
+        asked_at=pl.col("appended_at"),
+        **own,
+    )

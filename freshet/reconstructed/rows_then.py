@@ -71,7 +71,14 @@ class RowsThen:
         texts = [column.take(chosen) for column in self._texts]
         more = More(wholes, self._clocks[chosen], texts)
         values = self._values[chosen]
-        self._rows.fold(self._keys.take(chosen), self._times[chosen], values, 0, chosen, more)
+        self._rows.fold(
+            self._keys.take(chosen),
+            self._times[chosen],
+            values,
+            0,
+            chosen,
+            more,
+        )
 
     def read(self, keys: Sequence[bytes]) -> Packed:
         """The rows of keys as a store has them; one that is not there has no bytes."""

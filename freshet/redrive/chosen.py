@@ -65,7 +65,13 @@ def chosen(run: OpenedRun, wanted: Wanted) -> list[Chosen]:
 
 def _key(letter: Letter) -> Letter:
     """By its place alone."""
-    return replace(letter, append_ms=None, size=0, value=b"", detail=None)
+    return replace(
+        letter,
+        append_ms=None,
+        size=0,
+        value=b"",
+        detail=None,
+    )
 
 
 def _is_wanted(letter: Letter, wanted: Wanted) -> bool:
@@ -84,7 +90,11 @@ def _with_records(
         headers = list(topic.headers.values())
         with PartitionSpans(run.log, run.app.log_of(topic.name), partition, headers) as spans:
             for letter in letters:
-                yield _chosen(topic, letter, spans.record(letter.offset))
+                yield _chosen(
+                    topic,
+                    letter,
+                    spans.record(letter.offset),
+                )
     except LogError:  # a log that was removed: there is what its letters have
         for letter in letters:
             yield _chosen(topic, letter, None)
@@ -93,7 +103,11 @@ def _with_records(
 def _chosen(topic: Topic, letter: Letter, record: Found | None) -> Chosen:
     if topic.explode is not None:
         # Its neighbours may have been taken: they would be taken once more.
-        return Chosen(letter, topic, why_not="one of several events of its record")
+        return Chosen(
+            letter,
+            topic,
+            why_not="one of several events of its record",
+        )
     headers: tuple[bytes | None, ...] = (None,) * len(topic.headers)
     if record is not None:
         headers = tuple(
@@ -101,9 +115,19 @@ def _chosen(topic: Topic, letter: Letter, record: Found | None) -> Chosen:
             for one in record.headers
         )
         value = bytes(record.value)
-        letter = replace(letter, append_ms=record.time_ms, size=len(value), value=value)
+        letter = replace(
+            letter,
+            append_ms=record.time_ms,
+            size=len(value),
+            value=value,
+        )
     if letter.size > len(letter.value):
-        return Chosen(letter, topic, headers, "its record is gone, and longer than what was kept")
+        return Chosen(
+            letter,
+            topic,
+            headers,
+            "its record is gone, and longer than what was kept",
+        )
     if not letter.value:
         return Chosen(letter, topic, headers, "it has no value")
     return Chosen(letter, topic, headers)

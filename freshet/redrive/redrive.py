@@ -172,7 +172,12 @@ class Redrive:
                 for topic, own in _by_topic(part):
                     sent = [again_of(one, gives_up) for one in own]
                     values = blocks_of(topic.name, sent)
-                    writer.append(self._run.app.redriven_log, 0, values, now_ms(self._run))
+                    writer.append(
+                        self._run.app.redriven_log,
+                        0,
+                        values,
+                        now_ms(self._run),
+                    )
                 writer.flush()
                 self.outcome.sent += len(part)
                 if rate is not None:

@@ -13,7 +13,11 @@ from freshet.terminal import marked
 def show_outcome(outcome: Outcome, is_trial: bool, console: Console) -> None:
     if outcome.became:
         title = "would become" if is_trial else "became"
-        table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+        table = Table(
+            box=None,
+            padding=(0, 2, 0, 0),
+            header_style="dim",
+        )
         for name in ("topic", "reason", title):
             table.add_column(name, overflow="fold")
         table.add_column("letters", justify="right", no_wrap=True)

@@ -9,10 +9,11 @@ from functools import partial
 import structlog
 
 from freshet.app import App
+from freshet.declared import definitions
 from freshet.features.cold.memory import check_installed
 from freshet.hydration import record as hydrations
 from freshet.roles import plans
-from freshet.runs import definitions, registries
+from freshet.runs import registries
 from freshet.runs.clusters import refuse_embedded
 from freshet.schemas.durations import text_of
 from freshet.schemas.errors import DefinitionError

@@ -109,7 +109,11 @@ def table_of(batch: Batch) -> pa.Table:
     # Once, though a record may be several rows.
     first = np.diff(which, prepend=-1) != 0
     bytes_of = pa.array(kept, pa.binary()).take(pa.array(which))
-    columns["record"] = pc.if_else(pa.array(first), bytes_of, pa.scalar(None, pa.binary()))
+    columns["record"] = pc.if_else(
+        pa.array(first),
+        bytes_of,
+        pa.scalar(None, pa.binary()),
+    )
     made = pa.table(columns)
     return made.replace_schema_metadata({BLOCKS: shapes.as_metadata()})
 
@@ -148,7 +152,11 @@ def with_records(table: pa.Table, batch: Batch, wrong: Sequence[int]) -> pa.Tabl
     for i in wrong:
         kept[firsts[i]] = bytes(batch.value(i))
     at = table.schema.get_field_index("record")
-    return table.set_column(at, "record", pa.array(kept, pa.binary()))
+    return table.set_column(
+        at,
+        "record",
+        pa.array(kept, pa.binary()),
+    )
 
 
 def _block(value: memoryview) -> Block | None:
@@ -163,7 +171,14 @@ def _common(block: Block | None, shapes: _Shapes) -> _Row:
         return _Row(None, None, None, None, None, None)
     tick = None if block.tick == blocks.NO_TICK else block.tick
     columns = None if block.rows is None else shapes.number(block.rows.schema)
-    return _Row(block.kind, block.origin, block.partition, block.partitions, tick, columns)
+    return _Row(
+        block.kind,
+        block.origin,
+        block.partition,
+        block.partitions,
+        tick,
+        columns,
+    )
 
 
 def _pieces(

@@ -29,7 +29,11 @@ def run_to_join(files: Sequence[ArchivedFile]) -> slice | None:
     last_day = max((file.day for file in files), default=0)
     first = 0
     while first < len(files):
-        after = _end_of_run(files, first, files[first].day == last_day)
+        after = _end_of_run(
+            files,
+            first,
+            files[first].day == last_day,
+        )
         if after - first > 1:
             return slice(first, after)
         first += 1

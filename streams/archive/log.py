@@ -100,9 +100,22 @@ class ArchivedLog:
         headers: Headers | None = None,
     ) -> Reader:
         if not any(map(self._archive.holds, topics)):
-            return self.live.reader(topics, group, on_assign, on_revoke, on_lost, headers)
+            return self.live.reader(
+                topics,
+                group,
+                on_assign,
+                on_revoke,
+                on_lost,
+                headers,
+            )
         wanted = Wanted(headers or {})
-        return ArchivedReader(self, topics, group, (on_assign, on_revoke, on_lost), wanted)
+        return ArchivedReader(
+            self,
+            topics,
+            group,
+            (on_assign, on_revoke, on_lost),
+            wanted,
+        )
 
     def writer(self) -> Writer:
         return self.live.writer()
@@ -113,7 +126,11 @@ class ArchivedLog:
             return found
         spans = {}
         for partition, (first, after) in found.spans.items():
-            archived = self._archived_first((topic, partition), found.identity, first)
+            archived = self._archived_first(
+                (topic, partition),
+                found.identity,
+                first,
+            )
             spans[partition] = (archived, after)
         return Bounds(found.identity, spans)
 
@@ -205,6 +222,10 @@ class ArchivedLog:
         # The live log has forgotten more since, which was archived before that.
         is_new = until > seen.until
         if is_new or now - seen.at >= LOOK_SECONDS:
-            seen = _Seen(now, until, self._archive.pieces(part, identity))
+            seen = _Seen(
+                now,
+                until,
+                self._archive.pieces(part, identity),
+            )
             self._seen[part, identity] = seen
         return seen.pieces

@@ -62,7 +62,12 @@ class Wanted(NamedTuple):
             assert nulls is not None
             # Of records without a value alone.
             keys = replace(keys, valid=keys.valid & nulls)
-        return replace(batch, headers=headers, keys=keys, all_headers=None)
+        return replace(
+            batch,
+            headers=headers,
+            keys=keys,
+            all_headers=None,
+        )
 
 
 def newest_of(batch: Batch, name: bytes) -> Texts:
@@ -185,7 +190,11 @@ class ArchivedReader:
     def _read_on(self, part: TopicPartition, below: _Below) -> None:
         """Read the piece that comes next."""
         topic, partition = part
-        held = self._log.read(part, self._identities[part], below.next)
+        held = self._log.read(
+            part,
+            self._identities[part],
+            below.next,
+        )
         if held is None:
             first, after = self._log.live.bounds(topic).spans[partition]
             raise outside(topic, partition, below.next, first, after)

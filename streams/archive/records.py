@@ -74,7 +74,12 @@ def texts(column: pa.ChunkedArray) -> Texts:
     """What `binary` was given."""
     found = Texts.from_arrow(_one(column))
     # Kernels are compiled for arrays that can be written to.
-    return Texts(found.data.copy(), found.start, found.end, found.valid)
+    return Texts(
+        found.data.copy(),
+        found.start,
+        found.end,
+        found.valid,
+    )
 
 
 def _one(column: pa.ChunkedArray) -> pa.Array:

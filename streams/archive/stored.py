@@ -72,7 +72,12 @@ class StoredArchive:
 
     def _path(self, part: TopicPartition, piece: Piece) -> str:
         topic, partition = part
-        place = Place(self._app, self._kinds[topic], topic, partition)
+        place = Place(
+            self._app,
+            self._kinds[topic],
+            topic,
+            partition,
+        )
         return f"{self._root}/{cast(ArchivedFile, piece).path(place)}"
 
 

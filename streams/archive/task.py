@@ -173,7 +173,11 @@ class ArchiveTask:
         # Once, and not before a checkpoint of this claim is there: what others saved is void then.
         if not self._is_swept:
             self._is_swept = True
-            self._folder.sweep(self._place, self._files, datetime.now(UTC) - UNNAMED_SINCE)
+            self._folder.sweep(
+                self._place,
+                self._files,
+                datetime.now(UTC) - UNNAMED_SINCE,
+            )
 
     def _require_claim(self) -> None:
         if not self._is_last():
@@ -336,7 +340,12 @@ class ArchiveTask:
             known = {codec.schema.schema_id: codec.schema, **codec.older}
             facts["schemas"] = {str(number): schema.digest for number, schema in known.items()}
             columns = records.columns_of(batch)
-            columns |= events.columns_of(batch, codec, list(source.topic.headers), crashed)
+            columns |= events.columns_of(
+                batch,
+                codec,
+                list(source.topic.headers),
+                crashed,
+            )
             table = pa.table(columns)
             return table, parquet(table, facts)
         if not self._plan.blocks:

@@ -106,7 +106,12 @@ class Trimmer:
             wanted = first_kept(span, Needs(span[1], read, kept_from[partition]))
             if wanted <= span[0]:
                 continue
-            archived = self._archived(part, found.identity, span[0], wanted)
+            archived = self._archived(
+                part,
+                found.identity,
+                span[0],
+                wanted,
+            )
             first = first_kept(span, Needs(archived, read, kept_from[partition]))
             if first > span[0]:
                 shorter[partition] = first
@@ -130,7 +135,12 @@ class Trimmer:
         that were read back."""
         while True:
             try:
-                return self._verified_up_to(part, identity, first, wanted)
+                return self._verified_up_to(
+                    part,
+                    identity,
+                    first,
+                    wanted,
+                )
             except PieceGone:
                 continue
 

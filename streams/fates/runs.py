@@ -126,7 +126,12 @@ class FateRuns:
         rows = pa.RecordBatch.from_pydict(columns)
         for first in range(0, rows.num_rows, MOST):
             part = rows.slice(first, MOST)
-            block = Block(blocks.FATES, self._origin, self._partition, part)
+            block = Block(
+                blocks.FATES,
+                self._origin,
+                self._partition,
+                part,
+            )
             out.append(blocks.encode(block, compressed=True))
         return out
 

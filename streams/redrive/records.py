@@ -57,7 +57,12 @@ def _block(topic: str, sent: Sequence[Again]) -> Block:
     for number in range(len(sent[0].headers)):
         own = [one.headers[number] for one in sent]
         columns[f"{HEADER}{number}"] = pa.array(own, pa.binary())
-    return Block(blocks.RECORDS, topic, sent[0].partition, pa.RecordBatch.from_pydict(columns))
+    return Block(
+        blocks.RECORDS,
+        topic,
+        sent[0].partition,
+        pa.RecordBatch.from_pydict(columns),
+    )
 
 
 def are_given_up(rows: pa.RecordBatch) -> npt.NDArray[np.bool_]:

@@ -140,7 +140,11 @@ class RedriveTask:
         codes = np.full(len(new), GIVEN_UP, np.uint8)
         sent = np.flatnonzero(~given_up)
         if len(sent):
-            own = read(rows.take(pa.array(sent)), block.partition, record)
+            own = read(
+                rows.take(pa.array(sent)),
+                block.partition,
+                record,
+            )
             settled = topic.intake.settle(own.batch, own.moved)
             codes[sent] = settled.code
             routed = Outputs()

@@ -11,7 +11,7 @@ from rich.console import Console
 from freshet.app import load
 from freshet.cli.init import init
 from freshet.cli.plan import agreed, plan
-from freshet.runs import definitions
+from freshet.declared import definitions
 from freshet.schemas.errors import DefinitionError
 from freshet.settings import settings
 

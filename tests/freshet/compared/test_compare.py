@@ -24,10 +24,10 @@ from freshet.compared.difference import (
     Difference,
 )
 from freshet.compared.side import side_of
+from freshet.declared import definitions
 from freshet.redrive.chosen import Wanted
 from freshet.redrive.patching import parsed
 from freshet.redrive.redrive import Redrive
-from freshet.runs import definitions
 from freshet.runs.opened import opened
 from freshet.schemas.wire.messages import Setting
 from freshet.streams.control.channels import send

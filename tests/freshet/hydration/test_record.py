@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 import freshet as fr
+from freshet.declared.definitions import Definitions
 from freshet.hydration import record
-from freshet.runs.definitions import Definitions
 from freshet.schemas.errors import CheckpointError
 
 SCHEMA = {

@@ -14,13 +14,13 @@ import polars as pl
 import pytest
 
 import freshet as fr
+from freshet.declared.about import about
+from freshet.declared.definitions import Definitions
 from freshet.planning.changes import MEANINGS
 from freshet.planning.history import History, OfLog
 from freshet.planning.of_run import planned
 from freshet.planning.plan import Plan, encoded, plan, refuse_moved
 from freshet.planning.shown import lines
-from freshet.runs.about import about
-from freshet.runs.definitions import Definitions
 from freshet.schemas.errors import DefinitionError
 from freshet.settings import settings
 from freshet.streams.catalog import open_log

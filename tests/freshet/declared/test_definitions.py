@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import freshet as fr
-from freshet.runs import definitions
-from freshet.runs.definitions import Definitions, changes
+from freshet.declared import definitions
+from freshet.declared.definitions import Definitions, changes
 from freshet.schemas.errors import ComponentError, DefinitionError
 
 FIELDS = [

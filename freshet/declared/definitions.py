@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from freshet.app import App
-from freshet.runs.about import about
+from freshet.declared.about import about
 from freshet.schemas.errors import ComponentError
 from freshet.schemas.topics.digests import Facts, digest_of, shown
 from freshet.streams.objects import opened, put
@@ -87,7 +87,12 @@ def keep(url: str, before: Definitions | None, app: App, now_ms: int) -> None:
         return
     fs, path = _file(url)
     fs.makedirs(path.rpartition("/")[0], exist_ok=True)
-    put(fs, path, msgspec.json.format(msgspec.json.encode(now)), durable=True)
+    put(
+        fs,
+        path,
+        msgspec.json.format(msgspec.json.encode(now)),
+        durable=True,
+    )
 
 
 def _file(url: str) -> tuple[Any, str]:
