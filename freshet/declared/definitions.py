@@ -70,7 +70,8 @@ def read(url: str) -> Definitions | None:
     fs, path = _file(url)
     try:
         return msgspec.json.decode(fs.cat_file(path), type=Definitions)
-    except FileNotFoundError:
+    # A file where its folder should be: whoever takes that says so.
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except msgspec.DecodeError as error:
         raise ComponentError(
