@@ -43,11 +43,12 @@ def _through_the_package(argument: str, directory: Path) -> str:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Two more than there are cores: half of the time is waiting, for outages to be over and for
-    servers to start."""
+    """One more than there are cores: some of the time is waiting, for outages to be over and for
+    servers to start. With two more nothing is ready any sooner, and runs of a dozen processes each
+    wait for each other longer than tests are patient."""
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     cores = os.cpu_count() or 1
-    wanted = min(cores + 2, MOST_WORKERS, memory // WORKER_BYTES)
+    wanted = min(cores + 1, MOST_WORKERS, memory // WORKER_BYTES)
     return max(wanted, 1)
 
 

@@ -135,7 +135,7 @@ CHANGES = st.sampled_from(
 PLACES = st.tuples(st.sampled_from(list(READS)), st.integers(0, ROUNDS - 1))
 
 
-@settings(deadline=None, max_examples=10, phases=[Phase.explicit, Phase.reuse, Phase.generate])
+@settings(deadline=None, max_examples=6, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 @given(
     kills=st.dictionaries(PLACES, st.sampled_from(list(POINTS)), min_size=2, max_size=8),
     checkpoints=st.frozensets(st.integers(0, ROUNDS - 1), max_size=3),
@@ -176,7 +176,7 @@ def again(seed: int, start: int, end: int) -> list[Any]:
 HALFWAY = ["one topic flushed", "all topics flushed"]
 
 
-@settings(deadline=None, max_examples=15, phases=[Phase.explicit, Phase.reuse, Phase.generate])
+@settings(deadline=None, max_examples=8, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 @given(
     kills=st.dictionaries(
         st.tuples(st.just("intake"), st.integers(0, ROUNDS - 1)),
