@@ -7,8 +7,9 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import TYPE_CHECKING
 
 from freshet import own_modules, retention, shadows
@@ -423,10 +424,19 @@ def load(path: str | Path) -> App:
     return apps[0]
 
 
+class _AsWritten(SourceFileLoader):
+    """Runs what stands in the file. Python's own takes kept bytecode for it where size and second
+    of the last change are those of before: `over="1h"` made `over="2h"` at once."""
+
+    def get_code(self, fullname: str) -> CodeType:
+        return self.source_to_code(self.get_data(self.path), self.path)
+
+
 def _executed(file: Path) -> ModuleType:
     """The file as a module of its own name, so that what it defines can be found again by that
     (pickle does)."""
-    spec = importlib.util.spec_from_file_location(file.stem, file)
+    loader = _AsWritten(file.stem, str(file))
+    spec = importlib.util.spec_from_file_location(file.stem, file, loader=loader)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)

@@ -38,6 +38,9 @@ def log(kafka: str) -> Iterator[KafkaLog]:
 def grown(log: KafkaLog, topic: str, partitions: int) -> None:
     request = [NewPartitions(topic, partitions)]
     log.admin.client.create_partitions(request)[topic].result()
+    # The broker answers before all that it tells clients has the new ones.
+    while len(log.bounds(topic).spans) < partitions:
+        time.sleep(0.01)
 
 
 def named(app: App) -> App:
