@@ -57,18 +57,26 @@ def agreed(app: App, given: Settings, file: Path | None, yes: bool) -> bool:
     somebody can be asked who has not said `yes` before, they are shown what comes of it.
 
     Raises:
-        DefinitionError: the plan holds no more.
+        DefinitionError: the plan holds no more, or others cannot share the run's log.
+        ObjectStoreError: the store of objects does not answer, or refuses it.
     """
     from freshet.declared import definitions
     from freshet.planning.of_run import planned
     from freshet.planning.plan import refuse_moved
     from freshet.planning.shown import lines
+    from freshet.runs import folder
+    from freshet.streams.object_probe import probe
 
     if file is not None:
         refuse_moved(file, planned(app, given))
         return True
+    if yes or not sys.stdin.isatty():
+        return True
+    if given.is_shared:
+        folder.refuse_unshared(given)
+        probe(given.shared_url)
     before = definitions.read(given.checkpoints_url)
-    if yes or before is None or not sys.stdin.isatty() or not definitions.changes(before, app):
+    if before is None or not definitions.changes(before, app):
         return True
     for line in lines(planned(app, given)):
         terminal(None).print(line, highlight=False, markup=False, soft_wrap=True)

@@ -421,7 +421,7 @@ WITHOUT = {
     "join": "no example is made, and models learn nothing new",
     "train": "one lineage learns nothing new",
     "archive": "nothing new is archived; what is answered and learned does not change",
-    "hydrate": "views that were declared later wait for their past, and say that they are not complete",
+    "hydrate": "views that were declared later wait for their past, and say that it is missing",
     "release": "no snapshot is released, and the one that answers ages",
     "serve": "requests fail, unless another scorer runs",
     "control": "status and alerts stand still; what is answered and learned does not change",
