@@ -70,7 +70,7 @@ __all__ = ["Events", "LocalRun", "MemoryStore", "vectors_of"]
 
 LOGGED_SECONDS = 10.0
 STORE_SECONDS = 10.0  # for a store that was away to be back
-STEP_SECONDS = 60.0  # for one operator to finish a step
+STEP_SECONDS = 60.0  # without anything to do, for an operator that has yet to finish a step
 WAIT_SECONDS = 0.02
 
 
@@ -294,8 +294,9 @@ class LocalRun:
         deadline = time.monotonic() + STEP_SECONDS
         for hydrator in self._hydrators:
             while not hydrator.done:
-                hydrator.step(WAIT_SECONDS, self._clock.now_ms())
-                if time.monotonic() > deadline:
+                if hydrator.step(WAIT_SECONDS, self._clock.now_ms()):
+                    deadline = time.monotonic() + STEP_SECONDS
+                elif time.monotonic() > deadline:
                     raise ComponentError(
                         f"view {hydrator.known.view}",
                         f"was not built from the past within {STEP_SECONDS:.0f} s",
@@ -410,10 +411,13 @@ class LocalRun:
         tick. A log of another process hands records out when it gets to it."""
         deadline = time.monotonic() + STEP_SECONDS
         done = False
-        while operator.step(0.0 if done else WAIT_SECONDS) or not done:
+        while (has_moved := operator.step(0.0 if done else WAIT_SECONDS)) or not done:
             found = operator.finished()
             done = len(found) == self._partitions[operator] and min(found) >= tick
-            if time.monotonic() > deadline:
+            # A step may take minutes: kernels compile in the first of their kind.
+            if has_moved:
+                deadline = time.monotonic() + STEP_SECONDS
+            elif time.monotonic() > deadline:
                 raise ComponentError(
                     f"role {operator.role}",
                     f"did not finish {tick} within {STEP_SECONDS:.0f} s",

@@ -21,6 +21,7 @@ from freshet.runs.clusters import routed
 from freshet.schemas.errors import ComponentError, LogError
 from freshet.servers.kafka_server import USER, KafkaServer
 from freshet.streams.kafka.log import KafkaLog
+from freshet.streams.operators.loop import Operator
 from freshet.testing import LocalRun, MemoryStore
 from tests.contracts.log_battery import DEADLINE_SECONDS
 
@@ -75,6 +76,12 @@ def made(address: str, secured: bool, log: str) -> AdminClient:
     return admin
 
 
+def applied(intake: Operator) -> int:
+    """Events of its topics, without those that were sent again of dead letters."""
+    tasks = [task for task in intake.tasks() if task.name.startswith("intake:")]
+    return sum(task.facts()["fates"]["applied"] for task in tasks)
+
+
 def test_both_are_read_and_one_waits_for_the_other_alone(
     kafka: str, other: KafkaServer, tmp_path: Path
 ) -> None:
@@ -114,13 +121,13 @@ def test_both_are_read_and_one_waits_for_the_other_alone(
         publish(kafka, False, here, 10, 10)
         (own,) = [o for o in local.operators if o.role == "intake"]
         deadline = time.monotonic() + DEADLINE_SECONDS
-        while sum(task.facts()["fates"]["applied"] for task in own.tasks()) < 20:
+        while applied(own) < 20:
             assert time.monotonic() < deadline
             own.step(0.1)
         (waiting,) = [o for o in local.operators if o.role == "intake.there"]
         assert not waiting.step(0.1)
         other.start()
         publish(other.address, True, there, 10, 10)
-        while sum(task.facts()["fates"]["applied"] for task in waiting.tasks()) < 20:
+        while applied(waiting) < 20:
             assert time.monotonic() < deadline + DEADLINE_SECONDS
             waiting.step(0.1)
