@@ -3,7 +3,8 @@ of them within a time."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 
 from freshet.features.keeping import longest_ms
 from freshet.features.views.view import View
@@ -12,6 +13,8 @@ from freshet.schemas.durations import milliseconds, text_of
 from freshet.schemas.errors import DefinitionError, RequestError
 from freshet.schemas.topics.topic import Freshness, Topic
 
+# What reaches back in a topic's records, and how far (ms).
+Need = tuple[str, int]
 # An id is remembered for one to two times as long as `dedup`; see `streams/admission`.
 DEDUP_SPANS = 2
 # An expired question is kept for one `label_wait` more, for a late label.
@@ -24,16 +27,12 @@ def check(topics: Sequence[Topic], views: Sequence[View], models: Sequence[Model
     Raises:
         DefinitionError: a `keep` is shorter than something that still needs the records.
     """
-    for topic in topics:
-        if topic.keep_ms is None:
-            continue
-        for what, least_ms in _needs(topic, views, models):
-            if topic.keep_ms < least_ms:
-                raise DefinitionError(
-                    f"topic {topic.name}",
-                    f"keep={topic.keep} is shorter than {what}, {text_of(least_ms)}",
-                    f'Write keep="{text_of(least_ms)}" or more, or leave it out.',
-                )
+    for topic, what, least_ms in _too_short(topics, partial(_needs, views=views, models=models)):
+        raise DefinitionError(
+            f"topic {topic.name}",
+            f"keep={topic.keep} is shorter than {what}, {text_of(least_ms)}",
+            f'Write keep="{text_of(least_ms)}" or more, or leave it out.',
+        )
 
 
 def check_change(
@@ -44,21 +43,31 @@ def check_change(
     Raises:
         RequestError: a `keep` is shorter than what would need the records then.
     """
+    needs = partial(_needs_of_settings, models=models, freshness=freshness)
+    for topic, what, least_ms in _too_short(topics, needs):
+        raise RequestError(
+            f"topic {topic.name}",
+            f"keep={topic.keep} would be shorter than {what}, {text_of(least_ms)}",
+            f'Set less, or declare keep="{text_of(least_ms)}" first.',
+        )
+
+
+def _too_short(
+    topics: Iterable[Topic], needs: Callable[[Topic], Iterable[Need]]
+) -> Iterator[tuple[Topic, str, int]]:
+    """Each topic whose `keep` is shorter than something that needs its records: what that is, and
+    how far it reaches back (ms)."""
     for topic in topics:
         if topic.keep_ms is None:
             continue
-        for what, least_ms in _needs_of_settings(topic, models, freshness):
+        for what, least_ms in needs(topic):
             if topic.keep_ms < least_ms:
-                raise RequestError(
-                    f"topic {topic.name}",
-                    f"keep={topic.keep} would be shorter than {what}, {text_of(least_ms)}",
-                    f'Set less, or declare keep="{text_of(least_ms)}" first.',
-                )
+                yield topic, what, least_ms
 
 
 def _needs_of_settings(
     topic: Topic, models: Sequence[Model], freshness: Mapping[str, Freshness]
-) -> Iterable[tuple[str, int]]:
+) -> Iterable[Need]:
     """What reaches back in a topic's records by what is set for topics now, and how far (ms)."""
     yield "its lateness", freshness[topic.name].ms("lateness")
     for model in models:
@@ -68,9 +77,7 @@ def _needs_of_settings(
             yield f"two times label_wait of model {model.name}", wait_ms
 
 
-def _needs(
-    topic: Topic, views: Sequence[View], models: Sequence[Model]
-) -> Iterable[tuple[str, int]]:
+def _needs(topic: Topic, views: Sequence[View], models: Sequence[Model]) -> Iterable[Need]:
     """What reaches back in a topic's records, and how far (ms)."""
     freshness = {one.name: one.freshness for one in (topic, *(m.label.topic for m in models))}
     yield from _needs_of_settings(topic, models, freshness)

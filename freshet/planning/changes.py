@@ -13,7 +13,7 @@ from freshet.schemas.topics.digests import Facts
 
 How = Literal["added", "changed", "removed", "indirectly affected"]
 Class = Literal["metadata", "non-breaking", "breaking", "forward-only", "destructive"]
-MEANINGS: Mapping[Class, str] = {
+MEANINGS: Mapping[str, str] = {
     "metadata": "nothing is made anew",
     "non-breaking": "all that there is goes on",
     "breaking": "made anew, from the past",

@@ -26,7 +26,7 @@ def lines(plan: Plan) -> Iterator[str]:
 
 
 def _of(change: Planned) -> Iterator[str]:
-    meaning = MEANINGS[change.kind]  # type: ignore[index]
+    meaning = MEANINGS[change.kind]
     yield f"{change.thing} is {change.how}: {change.kind} ({meaning})"
     for difference in change.differences:
         yield f"  {difference}"

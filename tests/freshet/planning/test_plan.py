@@ -174,7 +174,7 @@ def test_what_is_changed_is_told_in_words_and_nothing_twice(kind: str) -> None:
     assert all(change.differences for change in found.changes if change.how in whose)
     text = "\n".join(lines(found))
     assert all(change.thing in text for change in found.changes)
-    assert all(MEANINGS[change.kind] in text for change in found.changes)  # type: ignore[index]
+    assert all(MEANINGS[change.kind] in text for change in found.changes)
 
 
 def test_what_is_as_it_runs_is_no_change() -> None:
