@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 MODE = 0o666  # of a new file, before the umask
@@ -26,22 +26,27 @@ def write_whole(path: Path, *parts: Part, mode: int = MODE, durable: bool = Fals
     Raises:
         OSError: the disk is full, the folder is gone, or may not be written.
     """
-    # Threads and processes may write the same file: each has a part of its own, and the last one in
-    # place stays.
-    temporary = f"{path}.{os.getpid()}-{threading.get_native_id()}{SUFFIX}"
-    put_whole(str(path), temporary, parts, mode, durable)
+    put_whole(str(path), draft_of(path), parts, mode, durable)
+
+
+def draft_of(path: Path) -> str:
+    """Where a file is written that is to come to `path`. Threads and processes may write the same
+    one: each has a draft of its own, and the last one in place stays."""
+    return f"{path}.{os.getpid()}-{threading.get_native_id()}{SUFFIX}"
 
 
 def put_whole(
     name: str,
     temporary: str,
-    parts: Sequence[Part],
+    parts: Iterable[Part],
     mode: int = MODE,
     durable: bool = False,
     folder: int | None = None,
+    front: Callable[[], Part] | None = None,
 ) -> None:
     """As `write_whole`, through the file `temporary`, which nobody else writes; both below the open
-    `folder`, if there is one."""
+    `folder`, if there is one. `front` is asked, once all parts were written, for what their first
+    bytes are instead: a digest of parts that are made one by one."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     try:
         # One that was left is another's, or a link. Made with its mode: a private file is at no
@@ -50,6 +55,9 @@ def put_whole(
             os.unlink(temporary, dir_fd=folder)
         with open(os.open(temporary, flags, mode, dir_fd=folder), "wb") as file:
             file.writelines(parts)
+            if front is not None:
+                file.seek(0)
+                file.write(front())
             file.flush()
             if durable:
                 os.fsync(file.fileno())

@@ -8,10 +8,12 @@ condition that none is there.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import re
+import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -21,7 +23,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from freshet.schemas.errors import ObjectStoreError
 from freshet.schemas.shown_text import address
-from freshet.schemas.whole_files import Part, write_whole
+from freshet.schemas.whole_files import Part, draft_of, put_whole, write_whole
 
 # Of these fsspec would make the bucket itself, were it asked for a folder in it.
 BUCKETS = ("s3", "s3a", "gs", "gcs", "abfs", "abfss", "az")
@@ -219,6 +221,32 @@ def put(fs: Any, path: str, *parts: Part, durable: bool = False) -> None:
     else:
         # A store of objects shows one once all of it is there.
         fs.pipe_file(path, b"".join(parts))
+
+
+def put_digested(fs: Any, path: str, parts: Callable[[], Iterable[Part]]) -> None:
+    """As `put`, of parts that are made one by one, behind the SHA-256 of all of them: no more than
+    one of them is in memory."""
+    if isinstance(fs, LocalFileSystem):
+        _write_digested(Path(path), parts())
+        return
+    # Nothing may be written to the front of what is there, and a part of it may not be: all of it
+    # lies on this machine first.
+    with tempfile.TemporaryDirectory(prefix="freshet-") as folder:
+        draft = Path(folder, "object")
+        _write_digested(draft, parts())
+        fs.put_file(str(draft), path)
+
+
+def _write_digested(path: Path, parts: Iterable[Part]) -> None:
+    digest = hashlib.sha256()
+
+    def behind_digest() -> Iterator[Part]:
+        yield bytes(digest.digest_size)
+        for part in parts:
+            digest.update(part)
+            yield part
+
+    put_whole(str(path), draft_of(path), behind_digest(), front=digest.digest)
 
 
 def put_new(fs: Any, path: str, data: bytes) -> None:

@@ -30,6 +30,7 @@ from freshet.features.rows.layout import DIRTY
 from freshet.features.rows.plan import RowPlan
 from freshet.schemas.errors import CheckpointError
 from freshet.schemas.text.columns import Texts
+from freshet.streams.parted_arrays import PartedArrays, whole
 
 I64 = npt.NDArray[np.int64]
 Arrays = dict[str, npt.NDArray[Any]]
@@ -138,12 +139,16 @@ class BoundedRows:
 
     def dump(self) -> Arrays:
         """As `ViewRows.dump`; where rows are on disk, all of them are in `files`."""
+        return whole(self.dump_in_parts())
+
+    def dump_in_parts(self) -> PartedArrays:
+        """As `dump`; what is in memory, part by part."""
         places = self._places
         places.begin_delta()
         places.wants_full = False
         self._files = []
         if places.disk is None:
-            return places.here.dump()
+            return places.here.dump_in_parts()
         places.here.take_touched()
         self._files = places.freeze(places.disk)
         return self._dumped([], is_base=True)

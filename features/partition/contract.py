@@ -12,6 +12,7 @@ import numpy.typing as npt
 from freshet.features.packed import Packed
 from freshet.features.partition.events import NO_MORE, More
 from freshet.schemas.text.columns import Texts
+from freshet.streams.parted_arrays import PartedArrays
 
 I64 = npt.NDArray[np.int64]
 Arrays = dict[str, npt.NDArray[Any]]
@@ -77,6 +78,11 @@ class PartitionRows(Protocol):
 
     def dump(self) -> Arrays:
         """Everything; what is in `files` is not said again."""
+        ...
+
+    def dump_in_parts(self) -> PartedArrays:
+        """As `dump`; large arrays are made part by part, and are good until anything else is
+        called."""
         ...
 
     def dump_delta(self) -> Arrays:

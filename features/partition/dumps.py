@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,6 +12,7 @@ from freshet.features.rows.finish_kernels import plain
 from freshet.schemas.errors import CheckpointError
 from freshet.schemas.text.columns import Texts
 from freshet.schemas.text.interner import Changes
+from freshet.streams.parted_arrays import PartedArray, PartedArrays
 
 I64 = npt.NDArray[np.int64]
 Arrays = dict[str, npt.NDArray[Any]]
@@ -23,6 +24,21 @@ class Rows(NamedTuple):
 
     ids: I64
     words: I64
+    ends: I64
+
+
+class KeyParts(NamedTuple):
+    """Keys by their ids, part by part; of how many bytes all are."""
+
+    ids: I64
+    texts: Callable[[], Iterator[Texts]]
+    bytes: int
+
+
+class RowParts(NamedTuple):
+    """The words of rows, part by part; the word at which each row ends."""
+
+    words: Callable[[], Iterator[I64]]
     ends: I64
 
 
@@ -42,6 +58,39 @@ def as_arrays(digest: str, had: int, changes: Changes, rows: Rows, pending: I64)
         "row_ends": rows.ends,
         "pending": pending,
     }
+
+
+def in_parts(digest: str, keys: KeyParts, rows: RowParts, pending: I64) -> PartedArrays:
+    """A dump of everything, as `as_arrays` of all keys and rows, which are made part by part."""
+    ids = keys.ids
+    nothing = np.zeros(0, np.int64)
+    none = Texts(np.zeros(0, np.uint8), nothing, nothing, np.zeros(0, np.bool_))
+    small = as_arrays(
+        digest, 0, Changes(nothing, ids, none), Rows(ids, nothing, rows.ends), pending
+    )
+    row_words = int(rows.ends[-1]) if ids.size else 0
+    return {
+        **small,
+        # As a column of texts has one byte at the least.
+        "keys": PartedArray(np.uint8, max(1, keys.bytes), lambda: _key_bytes(keys)),
+        "key_ends": PartedArray(np.int64, ids.size, lambda: _key_ends(keys)),
+        "rows": PartedArray(np.int64, row_words, rows.words),
+    }
+
+
+def _key_bytes(keys: KeyParts) -> Iterator[npt.NDArray[np.uint8]]:
+    if not keys.bytes:
+        yield np.zeros(1, np.uint8)
+    for texts in keys.texts():
+        yield texts.data[: int(texts.end[-1])]
+
+
+def _key_ends(keys: KeyParts) -> Iterator[I64]:
+    before = 0
+    for texts in keys.texts():
+        ends = texts.end + before
+        before = int(ends[-1])
+        yield ends
 
 
 def rows_in(part: Dumped) -> Rows:

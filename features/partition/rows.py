@@ -13,7 +13,16 @@ import numpy.typing as npt
 from freshet.features.keeping import FOR_EVER
 from freshet.features.packed import Packed
 from freshet.features.partition.as_stored import as_stored
-from freshet.features.partition.dumps import Rows, as_arrays, changes_in, check_digest, rows_in
+from freshet.features.partition.dumps import (
+    KeyParts,
+    RowParts,
+    Rows,
+    as_arrays,
+    changes_in,
+    check_digest,
+    in_parts,
+    rows_in,
+)
 from freshet.features.partition.events import NO_MORE, More, checked
 from freshet.features.partition.texts import RowTexts
 from freshet.features.rows.arena import RowArena
@@ -31,6 +40,7 @@ from freshet.features.rows.plan import RowPlan
 from freshet.schemas.errors import CheckpointError
 from freshet.schemas.text.columns import Texts
 from freshet.schemas.text.interner import Changes, Interner
+from freshet.streams.parted_arrays import PartedArrays, whole
 
 I64 = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
@@ -38,6 +48,8 @@ Arrays = dict[str, npt.NDArray[Any]]
 Named = tuple[list[bytes], Packed]
 # What a key takes beside its text: its place in the table and by its id, and that of its row.
 KEY_BYTES = 112
+# Rows that are packed at once, where all are asked for: some megabytes.
+A_PART = 10_000
 
 
 class ViewRows:
@@ -194,16 +206,25 @@ class ViewRows:
         return self._packed(self._keys.ids())
 
     def all_parts(self) -> Iterator[Named]:
-        """`all_rows`, part by part, where they may be more than memory holds."""
-        yield self.all_rows()
+        """`all_rows`, part by part: memory may have no room for them twice."""
+        self._arena.untouch(STORE)
+        ids = self._keys.ids()
+        for first in range(0, ids.size, A_PART):
+            yield self._packed(ids[first : first + A_PART])
 
     def dump(self) -> Arrays:
         """Everything, as arrays of their own (a checkpoint's base)."""
+        return whole(self.dump_in_parts())
+
+    def dump_in_parts(self) -> PartedArrays:
+        """As `dump`; keys and rows are made part by part, as they are at that moment."""
         self._arena.untouch(CHECKPOINT)
         self._keys.changes()
+        self._see_leaving()
         ids = self._keys.ids()
-        everything = Changes(np.zeros(0, np.int64), ids, self._keys.texts(ids))
-        return self._dump(ids, everything, 0)
+        keys = KeyParts(ids, lambda: self._keys.parts(ids, A_PART), self._keys.live_bytes)
+        rows = RowParts(lambda: self._word_parts(ids), self._ends_of(ids))
+        return in_parts(self.plan.digest, keys, rows, self._arena.touched(STORE))
 
     def dump_delta(self) -> Arrays:
         """Rows touched, and keys that came and went, since the last `dump`, `dump_delta` or
@@ -339,10 +360,41 @@ class ViewRows:
         return self._keys.names_of(ids), as_stored(*self._with_texts(ids))
 
     def _dump(self, ids: I64, changes: Changes, had: int) -> Arrays:
-        self._seen_leaving += self._leaving
-        self._leaving = []
+        self._see_leaving()
         rows = Rows(ids, *self._with_texts(ids))
         return as_arrays(self.plan.digest, had, changes, rows, self._arena.touched(STORE))
+
+    def _see_leaving(self) -> None:
+        """A checkpoint has those of which nothing is left."""
+        self._seen_leaving += self._leaving
+        self._leaving = []
+
+    def _ends_of(self, ids: I64) -> I64:
+        """Where each row ends, as `_word_parts` has them."""
+        if self._texts is None:
+            return self._arena.ends_of(ids)
+        ends = np.empty(ids.size, np.int64)
+        first = 0
+        before = 0
+        for _, of_part in self._row_parts(ids):
+            after = first + of_part.size
+            np.add(of_part, before, out=ends[first:after])
+            before += int(of_part[-1])
+            first = after
+        return ends
+
+    def _word_parts(self, ids: I64) -> Iterator[I64]:
+        for words, _ in self._row_parts(ids):
+            yield words
+
+    def _row_parts(self, ids: I64) -> Iterator[tuple[I64, I64]]:
+        """As `_with_texts`, part by part."""
+        parts = (
+            self._arena.pack(ids[first : first + A_PART]) for first in range(0, ids.size, A_PART)
+        )
+        if self._texts is None:
+            return parts
+        return self._texts.behind_each(parts)
 
     def _apply(self, part: Mapping[str, npt.NDArray[Any]]) -> None:
         check_digest(part, self.plan.digest)

@@ -61,15 +61,15 @@ def codes_in(words: Any, ends: Any, plan: Any, tables: Any, codes: Any, code_end
 
 
 @kernel
-def once_a_row(ids: Any, ends: Any, seen: Any) -> None:
+def once_a_row(ids: Any, ends: Any, seen: Any, first: Any) -> None:
     """Leave of each row's ids the first of equal ones. `seen` has room for every id, and all of it
-    is below 0."""
+    is below `first`."""
     at = 0
     for row in range(ends.size):
         while at < ends[row]:
             k = ids[at]
             if k >= 0:
-                if seen[k] == row:
+                if seen[k] == first + row:
                     ids[at] = NOBODY
-                seen[k] = row
+                seen[k] = first + row
             at += 1

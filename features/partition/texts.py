@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -76,9 +76,20 @@ class RowTexts:
 
     def behind(self, words: I64, ends: I64) -> Rows:
         """Rows with the texts that they name behind them."""
-        ids, id_ends = self._named(words, ends)
+        return next(self.behind_each([(words, ends)]))
+
+    def behind_each(self, parts: Iterable[Rows]) -> Iterator[Rows]:
+        """`behind`, of some parts of the rows."""
+        # Of all parts: it is as large as the table of texts.
         seen = np.full(self._table.given, -1, np.int64)
-        kernels.once_a_row(ids, id_ends, seen)
+        first = 0
+        for words, ends in parts:
+            yield self._behind(words, ends, seen, first)
+            first += ends.size
+
+    def _behind(self, words: I64, ends: I64, seen: I64, first: int) -> Rows:
+        ids, id_ends = self._named(words, ends)
+        kernels.once_a_row(ids, id_ends, seen, first)
         held, places = self._table.bytes_held
         new_ends = np.empty(ends.size, np.int64)
         section_kernels.measure(ends, ids, id_ends, places, new_ends)

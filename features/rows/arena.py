@@ -236,13 +236,17 @@ class RowArena:
         self._stale += int(np.count_nonzero(self.has_mark(ids, CHECKPOINT)))
         take_out(ids, self._arena())
 
+    def ends_of(self, ids: I64) -> I64:
+        """Where each row ends, as `pack` has them."""
+        ends = np.empty(ids.size, np.int64)
+        kernels.measure(ids, self._arena(), self._shape, self._rings, ends)
+        return ends
+
     def pack(self, ids: I64) -> tuple[I64, I64]:
         """The words of rows, one row after the other, and where each ends."""
-        ends = np.empty(ids.size, np.int64)
-        arena = self._arena()
-        kernels.measure(ids, arena, self._shape, self._rings, ends)
+        ends = self.ends_of(ids)
         rows = np.empty(int(ends[-1]) if ids.size else 0, np.int64)
-        kernels.pack(ids, arena, self._shape, ends, rows)
+        kernels.pack(ids, self._arena(), self._shape, ends, rows)
         return rows, ends
 
     def unpack(self, ids: I64, rows: I64, ends: I64) -> None:

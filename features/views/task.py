@@ -35,6 +35,7 @@ from freshet.streams.log.contract import Batch
 from freshet.streams.operators.dead_letters import RefusedRow
 from freshet.streams.operators.origins import Cursors, Ticks
 from freshet.streams.operators.task import Arrays, NotYet, Outputs, without_rows
+from freshet.streams.parted_arrays import PartedArrays
 
 I64 = npt.NDArray[np.int64]
 ROWS_A_WRITE = 5_000
@@ -249,13 +250,20 @@ class ViewTask:
 
     def dump(self, full: bool) -> dict[str, npt.NDArray[Any]]:
         state = self._rows.dump() if full else self._rows.dump_delta()
-        own = {
+        return {**state, **self._own_state()}
+
+    def dump_in_parts(self) -> PartedArrays:
+        return {**self._rows.dump_in_parts(), **self._own_state()}
+
+    def _own_state(self) -> Arrays:
+        """What it knows beside its rows."""
+        return {
             "_cursors": self._cursors.dump(),
             "_ticks": self._ticks.dump(),
             "_clock": self._clock.dump(),
             "_events": np.array([self._events]),
+            "_position": np.array([self._position]),
         }
-        return {**state, **own, "_position": np.array([self._position])}
 
     def load(
         self, base: Mapping[str, npt.NDArray[Any]], deltas: Sequence[Mapping[str, npt.NDArray[Any]]]

@@ -187,10 +187,9 @@ class Hydrator:
         version = self._version + 1
         for task, kept in zip(self._views, self._parts):
             # One of that version may be there, of somebody who was killed before it counted.
-            state = task.dump(full=True)
             kept.save(
                 version,
-                state,
+                task.dump_in_parts(),
                 full=True,
                 again=True,
                 files=task.files(),

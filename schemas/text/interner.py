@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -172,6 +173,11 @@ class Interner:
         data = np.zeros(max(1, int(edges[-1])), np.uint8)
         kernels.copy(ids, self._held, self._places, data)
         return Texts(data, edges[:-1].copy(), edges[1:].copy(), np.ones(ids.size, np.bool_))
+
+    def parts(self, ids: I64, most: int) -> Iterator[Texts]:
+        """The texts of some ids, at most so many at a time."""
+        for first in range(0, ids.size, most):
+            yield self.texts(ids[first : first + most])
 
     def _make_room(self, texts: Texts) -> None:
         """For all texts as if each were new, since a kernel allocates nothing."""

@@ -24,6 +24,7 @@ from freshet.streams.operators.task import (
     Task,
     Ticking,
 )
+from freshet.streams.parted_arrays import PartedArrays
 
 log = structlog.get_logger()
 # Offsets that a recording task gets ahead of its checkpoint, at most: what 100,000 events a second
@@ -132,13 +133,13 @@ class Assignment:
         follows = self.recording is not None and self.saved != self.next
         full = self.checkpoints.wants_full or (changed and not follows)
         files: Sequence[Path] = ()
-        if self.filing is None:
-            state = self.task.dump(full)
+        state: PartedArrays
+        full = full or (self.filing is not None and self.filing.wants_full)
+        if self.filing is not None and full:
+            state = self.filing.dump_in_parts()
+            files = self.filing.files()
         else:
-            full = full or self.filing.wants_full
             state = self.task.dump(full)
-            if full:
-                files = self.filing.files()
         if state:
             self.checkpoints.save(self.next, state, full, changed, files)
             self.saved = self.next

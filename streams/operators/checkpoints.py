@@ -28,7 +28,7 @@ import hashlib
 import json
 import shutil
 import urllib.parse
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,8 +42,9 @@ from freshet.schemas.whole_files import Part
 from freshet.streams.disk import until_there_is_room
 from freshet.streams.object_files import NamedFile, ObjectFiles, as_facts, from_facts
 from freshet.streams.objects import names as names_in
-from freshet.streams.objects import opened, put, put_new
+from freshet.streams.objects import opened, put_digested, put_new
 from freshet.streams.outages import Outages
+from freshet.streams.parted_arrays import Array, PartedArray, PartedArrays, parts_of
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 START_ANEW = (
@@ -139,12 +140,12 @@ class Checkpoints:
     def save(
         self,
         offset: int,
-        state: Arrays,
+        state: PartedArrays,
         full: bool,
         again: bool = False,
         files: Sequence[Path] = (),
     ) -> None:
-        """Save `state` as of next offset `offset`. An object of that offset is not written again:
+        """Save `state` as of next offset `offset`, part by part where its arrays are made so. An object of that offset is not written again:
         it is the same; but for `again`, which says that something else than records changed the
         (full) state. `files` belong to a full state; nobody may write them any more."""
         if offset == self._saved and not again:
@@ -157,14 +158,12 @@ class Checkpoints:
                 lambda: self._files.put(files), self._outages, self._run_dir
             )
             metadata["files"] = json.dumps(as_facts(named))
-        parts = _as_safetensors(state, metadata)
-        digest = hashlib.sha256()
-        for part in parts:
-            digest.update(part)
         claim = f".{self._claim}" if self._claim else ""
         name = f"{self._root}/{self._identity}-{offset:020}{claim}.{kind}"
         until_there_is_room(
-            lambda: put(self._fs, name, digest.digest(), *parts), self._outages, self._run_dir
+            lambda: put_digested(self._fs, name, lambda: _as_safetensors(state, metadata)),
+            self._outages,
+            self._run_dir,
         )
         self._saved = offset
         if full:
@@ -174,7 +173,7 @@ class Checkpoints:
             self._deltas += 1
             self._delta_bytes += _bytes_of(state)
 
-    def _begin_chain(self, base: Arrays, deltas: Sequence[Arrays] = ()) -> None:
+    def _begin_chain(self, base: PartedArrays, deltas: Sequence[Arrays] = ()) -> None:
         self._deltas = len(deltas)
         self._base_bytes = _bytes_of(base)
         self._delta_bytes = sum(_bytes_of(delta) for delta in deltas)
@@ -320,22 +319,22 @@ def kept_as(task: str, digest: str) -> str:
     return f"{name}.{digest}:{partition}"
 
 
-def _bytes_of(state: Arrays) -> int:
+def _bytes_of(state: PartedArrays) -> int:
     return sum(values.nbytes for values in state.values())
 
 
-def _as_safetensors(state: Arrays, metadata: Mapping[str, str]) -> list[Part]:
+def _as_safetensors(state: PartedArrays, metadata: Mapping[str, str]) -> Iterator[Part]:
     """`state` in the format of safetensors (github.com/huggingface/safetensors, "Format"), as it
     lies in memory: its own writer copies all of it twice.
 
     Raises:
         KeyError: an array is of a kind that the format lacks.
     """
-    arrays = {name: np.ascontiguousarray(values) for name, values in state.items()}
+    arrays = {name: _contiguous(values) for name, values in state.items()}
     header: dict[str, Any] = {"__metadata__": metadata}
     end = 0
     # Wider numbers first, so that each array is aligned.
-    names = sorted(arrays, key=lambda name: (-arrays[name].itemsize, name))
+    names = sorted(arrays, key=lambda name: (-arrays[name].dtype.itemsize, name))
     for name in names:
         values = arrays[name]
         begin = end
@@ -347,8 +346,19 @@ def _as_safetensors(state: Arrays, metadata: Mapping[str, str]) -> list[Part]:
         }
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
-    data = [arrays[name].data.cast("B") for name in names if arrays[name].nbytes]
-    return [len(text).to_bytes(8, "little"), text, *data]
+    yield len(text).to_bytes(8, "little")
+    yield text
+    for name in names:
+        for part in parts_of(arrays[name]):
+            # Of an empty array there is no view as bytes.
+            if part.nbytes:
+                yield part.data.cast("B")
+
+
+def _contiguous(values: Array | PartedArray) -> Array | PartedArray:
+    if isinstance(values, PartedArray):
+        return values
+    return np.ascontiguousarray(values)
 
 
 def _folder(task: str) -> str:

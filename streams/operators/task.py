@@ -17,6 +17,7 @@ from freshet.schemas.wire import blocks
 from freshet.schemas.wire.messages import Message
 from freshet.streams.log.contract import Batch
 from freshet.streams.operators.dead_letters import RefusedRow
+from freshet.streams.parted_arrays import PartedArrays
 
 Arrays = dict[str, npt.NDArray[Any]]
 
@@ -182,6 +183,11 @@ class Filing(Protocol):
     @property
     def wants_full(self) -> bool:
         """Whether what changed since the last dump would be too much for one that is not full."""
+        ...
+
+    def dump_in_parts(self) -> PartedArrays:
+        """A full dump, whose large arrays are made part by part. It is good until the task takes
+        anything, or is dumped once more."""
         ...
 
     def files(self) -> Sequence[Path]:
