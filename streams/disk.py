@@ -55,12 +55,19 @@ def until_there_is_room(
 
 def _outage(error: OSError | ComponentError, folder: str) -> ComponentError | None:
     """What is waited out of an error; None where waiting would mend nothing."""
-    if isinstance(error, ObjectStoreError):
+    # A disk error says by itself which disk it is of.
+    if isinstance(error, (ObjectStoreError, DiskError)):
         return error
     if not is_full(error):
         return None
+    return no_space(folder)
+
+
+def no_space(folder: str) -> DiskError:
+    """That the disk of a folder takes no more."""
     return DiskError(
         f"of {folder}",
         "no space is left on it",
         "Make room there: remove what is not needed, or give it more.",
+        disk_full=True,
     )

@@ -24,6 +24,7 @@ from fsspec.implementations.local import LocalFileSystem
 from freshet.schemas.errors import ObjectStoreError
 from freshet.schemas.shown_text import address
 from freshet.schemas.whole_files import Part, draft_of, put_whole, write_whole
+from freshet.streams.disk import is_full, no_space
 
 # Of these fsspec would make the bucket itself, were it asked for a folder in it.
 BUCKETS = ("s3", "s3a", "gs", "gcs", "abfs", "abfss", "az")
@@ -233,7 +234,11 @@ def put_digested(fs: Any, path: str, parts: Callable[[], Iterable[Part]]) -> Non
     # lies on this machine first.
     with tempfile.TemporaryDirectory(prefix="freshet-") as folder:
         draft = Path(folder, "object")
-        _write_digested(draft, parts())
+        try:
+            _write_digested(draft, parts())
+        except OSError as error:
+            # Not that of the run, which whoever waits would name.
+            raise (no_space(folder) if is_full(error) else error) from error
         fs.put_file(str(draft), path)
 
 
@@ -292,6 +297,20 @@ def read(place: str | Path, name: str) -> bytes:
     fs, root = opened(place)
     found: bytes = fs.cat_file(f"{root.rstrip('/')}/{name}")
     return found
+
+
+def read_whole(fs: Any, path: str) -> bytearray:
+    """The bytes of an object, for whoever makes something of them in their place. Raises
+    `FileNotFoundError` where there is none."""
+    if not isinstance(fs, LocalFileSystem):
+        return bytearray(fs.cat_file(path))
+    with open(path, "rb", buffering=0) as file:
+        data = bytearray(os.fstat(file.fileno()).st_size)
+        room = memoryview(data)
+        # One call reads two gigabytes at most.
+        while room and (count := file.readinto(room)):
+            room = room[count:]
+    return data
 
 
 def write(place: str | Path, name: str, data: bytes) -> None:

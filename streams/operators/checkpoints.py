@@ -28,23 +28,20 @@ import hashlib
 import json
 import shutil
 import urllib.parse
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
-from safetensors import SafetensorError
-from safetensors.numpy import load as load_tensors
 
 from freshet.schemas.errors import CheckpointError
-from freshet.schemas.whole_files import Part
+from freshet.streams import tensors
 from freshet.streams.disk import until_there_is_room
 from freshet.streams.object_files import NamedFile, ObjectFiles, as_facts, from_facts
 from freshet.streams.objects import names as names_in
-from freshet.streams.objects import opened, put_digested, put_new
+from freshet.streams.objects import opened, put_digested, put_new, read_whole
 from freshet.streams.outages import Outages
-from freshet.streams.parted_arrays import Array, PartedArray, PartedArrays, parts_of
+from freshet.streams.parted_arrays import PartedArrays
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 START_ANEW = (
@@ -60,21 +57,6 @@ FILES = "files"
 CLAIM = ".claim"
 SAVED = (".base", ".delta")
 _DIGEST = 32
-# numpy's names of what safetensors holds, both little endian
-_DTYPES = {
-    "f8": "F64",
-    "f4": "F32",
-    "f2": "F16",
-    "i8": "I64",
-    "i4": "I32",
-    "i2": "I16",
-    "i1": "I8",
-    "u8": "U64",
-    "u4": "U32",
-    "u2": "U16",
-    "u1": "U8",
-    "b1": "BOOL",
-}
 
 
 class Checkpoints:
@@ -161,7 +143,7 @@ class Checkpoints:
         claim = f".{self._claim}" if self._claim else ""
         name = f"{self._root}/{self._identity}-{offset:020}{claim}.{kind}"
         until_there_is_room(
-            lambda: put_digested(self._fs, name, lambda: _as_safetensors(state, metadata)),
+            lambda: put_digested(self._fs, name, lambda: tensors.written(state, metadata)),
             self._outages,
             self._run_dir,
         )
@@ -233,16 +215,17 @@ class Checkpoints:
         found: list[Arrays] = []
         while True:
             try:
-                data = self._fs.cat_file(f"{self._root}/{name}")
+                data = memoryview(read_whole(self._fs, f"{self._root}/{name}"))
             except FileNotFoundError:  # pruned since it was listed
                 return None
-            if hashlib.sha256(data[_DIGEST:]).digest() != data[:_DIGEST]:
+            state = data[_DIGEST:]
+            if hashlib.sha256(state).digest() != data[:_DIGEST]:
                 return None
             try:
-                found.append(load_tensors(data[_DIGEST:]))
-            except SafetensorError:
+                found.append(tensors.read(state))
+            except (ValueError, KeyError):  # whole, and no such object
                 return None
-            metadata = _metadata(data)
+            metadata = tensors.metadata_of(state)
             if name.endswith(".base"):
                 files = _files_of(metadata)
                 if files and folder is not None and not self._fetch(files, folder()):
@@ -285,7 +268,7 @@ class Checkpoints:
                 head = self._fs.cat_file(path, start=0, end=_DIGEST + 8)
                 size = int.from_bytes(head[_DIGEST:], "little")
                 data = self._fs.cat_file(path, start=0, end=_DIGEST + 8 + size)
-                named.update(file.digest for file in _files_of(_metadata(data)))
+                named.update(file.digest for file in _files_of(tensors.metadata_of(data[_DIGEST:])))
         return named
 
     def _remove_before(self, bases: Sequence[str], ours: Sequence[str]) -> None:
@@ -323,44 +306,6 @@ def _bytes_of(state: PartedArrays) -> int:
     return sum(values.nbytes for values in state.values())
 
 
-def _as_safetensors(state: PartedArrays, metadata: Mapping[str, str]) -> Iterator[Part]:
-    """`state` in the format of safetensors (github.com/huggingface/safetensors, "Format"), as it
-    lies in memory: its own writer copies all of it twice.
-
-    Raises:
-        KeyError: an array is of a kind that the format lacks.
-    """
-    arrays = {name: _contiguous(values) for name, values in state.items()}
-    header: dict[str, Any] = {"__metadata__": metadata}
-    end = 0
-    # Wider numbers first, so that each array is aligned.
-    names = sorted(arrays, key=lambda name: (-arrays[name].dtype.itemsize, name))
-    for name in names:
-        values = arrays[name]
-        begin = end
-        end += values.nbytes
-        header[name] = {
-            "dtype": _DTYPES[values.dtype.str.lstrip("<|")],
-            "shape": values.shape,
-            "data_offsets": [begin, end],
-        }
-    text = json.dumps(header).encode()
-    text += b" " * (-len(text) % 8)
-    yield len(text).to_bytes(8, "little")
-    yield text
-    for name in names:
-        for part in parts_of(arrays[name]):
-            # Of an empty array there is no view as bytes.
-            if part.nbytes:
-                yield part.data.cast("B")
-
-
-def _contiguous(values: Array | PartedArray) -> Array | PartedArray:
-    if isinstance(values, PartedArray):
-        return values
-    return np.ascontiguousarray(values)
-
-
 def _folder(task: str) -> str:
     return task.replace(":", "/")
 
@@ -387,12 +332,6 @@ def _reach(name: str) -> tuple[int, int]:
 def _place(name: str) -> tuple[int, int, bool]:
     """By claim, then by offset; a base of the same offset as a delta was saved after it."""
     return *_reach(name), name.endswith(".base")
-
-
-def _metadata(data: bytes) -> dict[str, str]:
-    size = int.from_bytes(data[_DIGEST : _DIGEST + 8], "little")
-    metadata: dict[str, str] = json.loads(data[_DIGEST + 8 : _DIGEST + 8 + size])["__metadata__"]
-    return metadata
 
 
 def _files_of(metadata: Mapping[str, str]) -> list[NamedFile]:

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from freshet.features import aggregates as fr
 from freshet.features.packed import Packed
+from freshet.features.partition import rows as partition_rows
 from freshet.features.partition.events import More
 from freshet.features.partition.rows import ViewRows
 from freshet.features.partition.warm import warm
@@ -26,6 +27,7 @@ from freshet.features.rows.layout import SUM, TAIL, TILED, VALUES
 from freshet.features.rows.plan import RowPlan
 from freshet.schemas.errors import CheckpointError, DefinitionError
 from freshet.schemas.text.columns import Texts
+from freshet.streams.parted_arrays import parts_of
 from tests.features.rows.reference import ReferenceRow
 from tests.features.rows.reference import halved as reference_halved
 
@@ -189,6 +191,36 @@ def test_any_batching_gives_the_same_bytes(
         fold(parts, batch[a:b], 0, a)
     assert same(whole.dump(), parts.dump())
     assert taken(whole.hand_over()) == taken(parts.hand_over())
+
+
+@untimed
+@given(views, events, st.integers(1, 4))
+def test_a_dump_in_parts_is_all_rows_and_keys_and_no_part_is_larger(
+    features: dict[str, fr.Aggregate], batch: list[Event], size: int
+) -> None:
+    rows = folded(features, batch)
+    ids = rows._keys.ids()
+    words, ends = rows._arena.pack(ids)
+    texts = rows._keys.texts(ids)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(partition_rows, "A_PART", size)
+        dumped = rows.dump_in_parts()
+        parts = [list(parts_of(dumped[name])) for name in ("keys", "key_ends", "rows")]
+        # As often as they are asked for: a write that failed is tried again.
+        again = [list(parts_of(dumped[name])) for name in ("keys", "key_ends", "rows")]
+        handed = list(rows.all_parts())
+    wanted = (texts.data, texts.end, words)
+    for first, second, values in zip(parts, again, wanted):
+        assert np.array_equal(np.concatenate([values[:0], *first]), values)
+        assert np.array_equal(np.concatenate([values[:0], *second]), values)
+    assert all(part.size <= size for part in parts[1])
+    longest = int(np.diff(ends, prepend=0).max(initial=0))
+    assert all(part.size <= size * longest for part in parts[2])
+    assert np.array_equal(dumped["row_ends"], ends)
+    assert all(len(keys) <= size for keys, _ in handed)
+    everything = rows.all_rows()
+    assert [key for keys, _ in handed for key in keys] == everything[0]
+    assert [row for _, packed in handed for row in packed] == list(everything[1])
 
 
 @untimed

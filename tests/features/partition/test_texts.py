@@ -16,6 +16,7 @@ import freshet as fr
 from freshet.features.cold.bounded_rows import BoundedRows
 from freshet.features.cold.memory import RowMemory
 from freshet.features.packed import Packed
+from freshet.features.partition import rows as partition_rows
 from freshet.features.partition.events import More
 from freshet.features.partition.rows import ViewRows
 from freshet.features.reading.text_values import TextValues
@@ -148,6 +149,19 @@ def forget(rows: ViewRows) -> None:
     assert rows._texts is not None
     rows._texts._most = -1
     rows._texts.forget(rows._keys.ids(), rows._arena.pack)
+
+
+@some
+@given(streams, st.integers(1, 3))
+def test_rows_dumped_in_parts_have_their_texts_behind_each(taken_steps: Any, size: int) -> None:
+    rows = ViewRows(PLAN)
+    fold(rows, events_of(taken_steps), 7)
+    words, ends = rows._with_texts(rows._keys.ids())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(partition_rows, "A_PART", size)
+        dumped = rows.dump()
+    assert dumped["rows"].tolist() == words.tolist()
+    assert dumped["row_ends"].tolist() == ends.tolist()
 
 
 @some

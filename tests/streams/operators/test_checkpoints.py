@@ -4,9 +4,10 @@ state is refused."""
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from freshet.schemas.errors import CheckpointError
+from freshet.streams import tensors
 from freshet.streams.operators import checkpoints
 from freshet.streams.operators.checkpoints import DELTAS_PER_BASE, KEPT_BASES, Checkpoints
+from freshet.streams.parted_arrays import PartedArray
 
 TASK, LOG = "view:by_gate:0", "aa11"
 
@@ -253,6 +256,72 @@ def test_the_memory_file_system_will_do(monkeypatch: pytest.MonkeyPatch) -> None
     assert found is not None
     assert found[0] == 2
     assert checkpoints.DELTAS_PER_BASE > 0
+
+
+# ------------------------------------------------------------- arrays that are made part by part
+
+
+def in_parts(values: Any) -> PartedArray:
+    """One part for each number."""
+    return PartedArray(values.dtype, values.size, lambda: (values[at : at + 1] for at in places))
+
+
+places = range(5)
+
+
+@pytest.mark.parametrize("folder", ["", "memory://parts/"])
+def test_an_array_made_in_parts_is_saved_as_the_same_bytes(folder: str, tmp_path: Path) -> None:
+    root = folder or f"{tmp_path}/"
+    numbers = {"rows": np.arange(5), "keys": np.arange(5, dtype=np.uint8)}
+    saved = []
+    for name in ("whole", "parts"):
+        state: Any = numbers
+        if name == "parts":
+            state = {key: in_parts(values) for key, values in numbers.items()}
+        saver = Checkpoints(f"{root}{name}", TASK, LOG)
+        saver.save(1, state, True)
+        saved.append(saver._fs.cat_file(f"{saver._root}/{LOG}-{1:020}.base"))
+        # A base and its deltas are compared by their sizes.
+        assert saver._base_bytes == 45
+    assert saved[0] == saved[1]
+    found = Checkpoints(f"{root}parts", TASK, LOG).load()
+    assert found is not None
+    assert {key: values.tolist() for key, values in found[1].items()} == {
+        key: values.tolist() for key, values in numbers.items()
+    }
+
+
+def test_a_full_disk_while_parts_are_made_leaves_nothing_and_all_are_made_once_more(
+    tmp_path: Path,
+) -> None:
+    tries = []
+
+    def parts() -> Iterator[Any]:
+        tries.append(len(list(tmp_path.rglob("*.base"))))
+        yield np.arange(3)
+        if len(tries) == 1:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        yield np.arange(3)
+
+    place(tmp_path).save(7, {"rows": PartedArray(np.int64, 6, parts)}, True)
+    found = place(tmp_path).load()
+    assert found is not None
+    assert found[1]["rows"].tolist() == [0, 1, 2] * 2
+    assert tries == [0, 0]
+    assert len(list(tmp_path.rglob("*0*"))) == 2  # the folder of partition 0, and one object
+
+
+def test_large_arrays_are_loaded_without_a_copy_and_may_be_written_to(tmp_path: Path) -> None:
+    large = np.arange(tensors.VIEW_BYTES // 8)
+    place(tmp_path).save(1, {"large": large, "small": np.arange(3)}, True)
+    found = place(tmp_path).load()
+    assert found is not None
+    state = found[1]
+    assert np.array_equal(state["large"], large)
+    assert not state["large"].flags.owndata
+    assert state["large"].flags.behaved
+    # Whoever keeps it does not keep all the others.
+    assert state["small"].base is None
 
 
 # ------------------------------------------------------------------- bases of which some is files
