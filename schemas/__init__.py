@@ -4,7 +4,7 @@
                `declared` holds a declaration to what it takes; `evaluated` is an expression
 `addresses`    hosts and ports as they are written; `shown_text` what others said, printable and
                without secrets
-`whole_files`  are written whole or not at all; `avro_names` are names of others as Avro has them
+`whole_files`  are written whole or not at all; `parted_arrays`; `avro_names` as Avro has them
 `topics/`      what users declare of a topic: fields, filters, imputes, freshness and its live
                settings
 `avro/`        Avro's types as a tree, and whether what one wrote another can read

@@ -7,15 +7,35 @@ A process that ends meanwhile, or a disk that takes no more, leaves the file as 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 MODE = 0o666  # of a new file, before the umask
 PRIVATE = 0o600  # its owner's alone
 SUFFIX = ".part"
 Part = bytes | memoryview
+
+
+class DigestFirst:
+    """Parts behind the SHA-256 of all of them, to be gone through once. It is known when the last
+    one was made, and until then there are zeros in its place."""
+
+    def __init__(self, parts: Iterable[Part]) -> None:
+        self._parts = parts
+        self._digest = hashlib.sha256()
+
+    def __iter__(self) -> Iterator[Part]:
+        yield bytes(self._digest.digest_size)
+        for part in self._parts:
+            self._digest.update(part)
+            yield part
+
+    def digest(self) -> bytes:
+        """Of the parts that were gone through."""
+        return self._digest.digest()
 
 
 def write_whole(path: Path, *parts: Part, mode: int = MODE, durable: bool = False) -> None:
@@ -42,11 +62,9 @@ def put_whole(
     mode: int = MODE,
     durable: bool = False,
     folder: int | None = None,
-    front: Callable[[], Part] | None = None,
 ) -> None:
     """As `write_whole`, through the file `temporary`, which nobody else writes; both below the open
-    `folder`, if there is one. `front` is asked, once all parts were written, for what their first
-    bytes are instead: a digest of parts that are made one by one."""
+    `folder`, if there is one."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     try:
         # One that was left is another's, or a link. Made with its mode: a private file is at no
@@ -55,9 +73,9 @@ def put_whole(
             os.unlink(temporary, dir_fd=folder)
         with open(os.open(temporary, flags, mode, dir_fd=folder), "wb") as file:
             file.writelines(parts)
-            if front is not None:
+            if isinstance(parts, DigestFirst):
                 file.seek(0)
-                file.write(front())
+                file.write(parts.digest())
             file.flush()
             if durable:
                 os.fsync(file.fileno())

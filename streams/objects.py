@@ -8,7 +8,6 @@ condition that none is there.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import re
 import tempfile
@@ -23,7 +22,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from freshet.schemas.errors import ObjectStoreError
 from freshet.schemas.shown_text import address
-from freshet.schemas.whole_files import Part, draft_of, put_whole, write_whole
+from freshet.schemas.whole_files import DigestFirst, Part, draft_of, put_whole, write_whole
 from freshet.streams.disk import is_full, no_space
 
 # Of these fsspec would make the bucket itself, were it asked for a folder in it.
@@ -243,15 +242,7 @@ def put_digested(fs: Any, path: str, parts: Callable[[], Iterable[Part]]) -> Non
 
 
 def _write_digested(path: Path, parts: Iterable[Part]) -> None:
-    digest = hashlib.sha256()
-
-    def behind_digest() -> Iterator[Part]:
-        yield bytes(digest.digest_size)
-        for part in parts:
-            digest.update(part)
-            yield part
-
-    put_whole(str(path), draft_of(path), behind_digest(), front=digest.digest)
+    put_whole(str(path), draft_of(path), DigestFirst(parts))
 
 
 def put_new(fs: Any, path: str, data: bytes) -> None:

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from freshet.schemas.parted_arrays import Array, PartedArray, PartedArrays, parts_of
 from freshet.schemas.whole_files import Part
-from freshet.streams.parted_arrays import Array, PartedArray, PartedArrays, parts_of
 
 # numpy's names of what safetensors holds, both little endian
 _DTYPES = {

@@ -29,8 +29,8 @@ from freshet.features.partition.events import NO_MORE, More
 from freshet.features.rows.layout import DIRTY
 from freshet.features.rows.plan import RowPlan
 from freshet.schemas.errors import CheckpointError
+from freshet.schemas.parted_arrays import PartedArrays, whole
 from freshet.schemas.text.columns import Texts
-from freshet.streams.parted_arrays import PartedArrays, whole
 
 I64 = npt.NDArray[np.int64]
 Arrays = dict[str, npt.NDArray[Any]]

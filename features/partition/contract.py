@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 from freshet.features.packed import Packed
 from freshet.features.partition.events import NO_MORE, More
+from freshet.schemas.parted_arrays import PartedArrays
 from freshet.schemas.text.columns import Texts
-from freshet.streams.parted_arrays import PartedArrays
 
 I64 = npt.NDArray[np.int64]
 Arrays = dict[str, npt.NDArray[Any]]

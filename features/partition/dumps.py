@@ -10,9 +10,9 @@ import numpy.typing as npt
 
 from freshet.features.rows.finish_kernels import plain
 from freshet.schemas.errors import CheckpointError
+from freshet.schemas.parted_arrays import PartedArray, PartedArrays
 from freshet.schemas.text.columns import Texts
 from freshet.schemas.text.interner import Changes
-from freshet.streams.parted_arrays import PartedArray, PartedArrays
 
 I64 = npt.NDArray[np.int64]
 Arrays = dict[str, npt.NDArray[Any]]

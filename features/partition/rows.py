@@ -38,9 +38,9 @@ from freshet.features.rows.layout import (
 )
 from freshet.features.rows.plan import RowPlan
 from freshet.schemas.errors import CheckpointError
+from freshet.schemas.parted_arrays import PartedArrays, whole
 from freshet.schemas.text.columns import Texts
 from freshet.schemas.text.interner import Changes, Interner
-from freshet.streams.parted_arrays import PartedArrays, whole
 
 I64 = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]

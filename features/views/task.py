@@ -27,6 +27,7 @@ from freshet.features.views.erasing import left_of, times_of
 from freshet.features.views.event_columns import taken
 from freshet.features.views.refused import RefusedRows
 from freshet.features.views.view import View
+from freshet.schemas.parted_arrays import PartedArrays
 from freshet.schemas.sizes import READ_BYTES, cuts
 from freshet.schemas.text.columns import Texts
 from freshet.schemas.topics.topic import Freshness
@@ -35,7 +36,6 @@ from freshet.streams.log.contract import Batch
 from freshet.streams.operators.dead_letters import RefusedRow
 from freshet.streams.operators.origins import Cursors, Ticks
 from freshet.streams.operators.task import Arrays, NotYet, Outputs, without_rows
-from freshet.streams.parted_arrays import PartedArrays
 
 I64 = npt.NDArray[np.int64]
 ROWS_A_WRITE = 5_000

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import structlog
 
+from freshet.schemas.parted_arrays import PartedArrays
 from freshet.schemas.topics.topic import Freshness
 from freshet.streams.log.contract import Batch
 from freshet.streams.operators.checkpoints import Checkpoints
@@ -24,7 +25,6 @@ from freshet.streams.operators.task import (
     Task,
     Ticking,
 )
-from freshet.streams.parted_arrays import PartedArrays
 
 log = structlog.get_logger()
 # Offsets that a recording task gets ahead of its checkpoint, at most: what 100,000 events a second

@@ -35,13 +35,13 @@ from typing import Any
 import numpy.typing as npt
 
 from freshet.schemas.errors import CheckpointError
+from freshet.schemas.parted_arrays import PartedArrays
 from freshet.streams import tensors
 from freshet.streams.disk import until_there_is_room
 from freshet.streams.object_files import NamedFile, ObjectFiles, as_facts, from_facts
 from freshet.streams.objects import names as names_in
 from freshet.streams.objects import opened, put_digested, put_new, read_whole
 from freshet.streams.outages import Outages
-from freshet.streams.parted_arrays import PartedArrays
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 START_ANEW = (
@@ -127,9 +127,10 @@ class Checkpoints:
         again: bool = False,
         files: Sequence[Path] = (),
     ) -> None:
-        """Save `state` as of next offset `offset`, part by part where its arrays are made so. An object of that offset is not written again:
-        it is the same; but for `again`, which says that something else than records changed the
-        (full) state. `files` belong to a full state; nobody may write them any more."""
+        """Save `state` as of next offset `offset`, part by part where its arrays are made so. An
+        object of that offset is not written again: it is the same; but for `again`, which says that
+        something else than records changed the (full) state. `files` belong to a full state; nobody
+        may write them any more."""
         if offset == self._saved and not again:
             return
         kind = "base" if full else "delta"

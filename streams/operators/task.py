@@ -12,12 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from freshet.schemas.errors import SchemaError
+from freshet.schemas.parted_arrays import PartedArrays
 from freshet.schemas.topics.topic import Freshness
 from freshet.schemas.wire import blocks
 from freshet.schemas.wire.messages import Message
 from freshet.streams.log.contract import Batch
 from freshet.streams.operators.dead_letters import RefusedRow
-from freshet.streams.parted_arrays import PartedArrays
 
 Arrays = dict[str, npt.NDArray[Any]]
 

@@ -26,8 +26,8 @@ from freshet.features.rows.decay_kernels import halved
 from freshet.features.rows.layout import SUM, TAIL, TILED, VALUES
 from freshet.features.rows.plan import RowPlan
 from freshet.schemas.errors import CheckpointError, DefinitionError
+from freshet.schemas.parted_arrays import parts_of
 from freshet.schemas.text.columns import Texts
-from freshet.streams.parted_arrays import parts_of
 from tests.features.rows.reference import ReferenceRow
 from tests.features.rows.reference import halved as reference_halved
 

@@ -17,10 +17,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from freshet.schemas.errors import CheckpointError
+from freshet.schemas.parted_arrays import PartedArray
 from freshet.streams import tensors
 from freshet.streams.operators import checkpoints
 from freshet.streams.operators.checkpoints import DELTAS_PER_BASE, KEPT_BASES, Checkpoints
-from freshet.streams.parted_arrays import PartedArray
 
 TASK, LOG = "view:by_gate:0", "aa11"
 

@@ -1,5 +1,5 @@
-"""Arrays that are made part by part while they are written, of states that memory has room for once,
-but not twice."""
+"""Arrays that are made part by part while they are written, of states that memory has room for
+once, but not twice."""
 
 from __future__ import annotations
 
