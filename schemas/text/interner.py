@@ -30,8 +30,7 @@ class Interner:
 
     def __init__(self, capacity: int = 1 << 10) -> None:
         # An open table, whose capacity is a power of two, over one run of bytes.
-        self._hashes = np.zeros(capacity, np.uint64)
-        self._ids = np.zeros(capacity, np.int32)
+        self._slots = np.zeros(capacity, np.uint64)
         # An array, as kernels count it up.
         self._counts = np.zeros(kernels.COUNTS, np.int64)
         self._held = np.zeros(capacity * 8, np.uint8)
@@ -52,9 +51,8 @@ class Interner:
     @property
     def used_bytes(self) -> int:
         """Memory that it takes."""
-        table = self._hashes.nbytes + self._ids.nbytes
         of_ids = self._places.nbytes + self._free.nbytes + self._unsaved.nbytes
-        return table + of_ids + self._held.nbytes
+        return self._slots.nbytes + of_ids + self._held.nbytes
 
     @property
     def live_bytes(self) -> int:
@@ -66,14 +64,14 @@ class Interner:
         text."""
         found = np.empty(len(texts), np.int64)
         columns = (texts.data, texts.start, texts.end)
-        kernels.find(columns, self._hashes, self._ids, self._held, self._places, found)
+        kernels.find(columns, self._slots, self._held, self._places, found)
         return found
 
     def find_hashed(self, hashes: I64) -> I64:
-        """The ids of texts by their `hashes`, int64 `[n]`; -1 where there is none. Of two texts of
+        """The ids of texts by their `hashes` (`Texts.hashes`), int64 `[n]`; -1 where there is none. Of two texts of
         one hash it is either."""
         found = np.empty(hashes.size, np.int64)
-        kernels.find_hashed(hashes, self._hashes, self._ids, found)
+        kernels.find_hashed(hashes, self._slots, self._held, self._places, found)
         return found
 
     @property
@@ -88,8 +86,7 @@ class Interner:
         found = np.empty(len(texts), np.int64)
         kernels.intern(
             (texts.data, texts.start, texts.end),
-            self._hashes,
-            self._ids,
+            self._slots,
             self._counts,
             self._held,
             self._places,
@@ -103,8 +100,7 @@ class Interner:
         """Forget the texts of some ids, each once."""
         kernels.forget(
             ids,
-            self._hashes,
-            self._ids,
+            self._slots,
             self._counts,
             self._held,
             self._places,
@@ -183,7 +179,7 @@ class Interner:
         """For all texts as if each were new, since a kernel allocates nothing."""
         rows = len(texts)
         # Half of the table stays empty, which keeps its searches short.
-        while (len(self) + rows) * 2 > self._hashes.size:
+        while (len(self) + rows) * 2 > self._slots.size:
             self._grow_table()
         if self.given + rows > self._free.size:
             self._grow_ids(self.given + rows)
@@ -192,12 +188,9 @@ class Interner:
             self._move_bytes(more)
 
     def _grow_table(self) -> None:
-        old_hashes = self._hashes
-        old_ids = self._ids
-        capacity = old_hashes.size * 2
-        self._hashes = np.zeros(capacity, np.uint64)
-        self._ids = np.zeros(capacity, np.int32)
-        kernels.rehash(old_hashes, old_ids, self._hashes, self._ids)
+        slots = np.zeros(2 * self._slots.size, np.uint64)
+        kernels.rehash(self._slots, slots)
+        self._slots = slots
 
     def _grow_ids(self, count: int) -> None:
         # Twice as many as there were, so that an id is copied once for each that was given.

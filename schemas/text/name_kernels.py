@@ -16,6 +16,10 @@ i64 = np.int64
 # The counts of a table: texts that are there, ids ever given, those of them that are free,
 # bytes written to its run of bytes, and those of them that are of texts that are gone.
 LIVE, GIVEN, FREE, WRITTEN, DEAD, COUNTS = range(6)
+# A slot is one word, since each that is looked at is a line that lies in no cache: below this bit an
+# id and 1, as nothing is an empty one, and above it the upper half of the text's hash.
+TAG = u64(32)
+ID_MASK = u64((1 << 32) - 1)
 NOBODY = -1  # where a text would begin whose id is free
 AHEAD = 8  # so many texts before one is looked up, each step of that is asked for
 
@@ -33,11 +37,33 @@ def _is_held(held: Any, places: Any, id_: Any, data: Any, first: Any, size: Any)
     return same
 
 
+@nb.njit(inline="always", nogil=True, cache=True, _nrt=False)
+def _tag(hashed: Any) -> Any:
+    """What a slot has of a hash: its home, and so much that texts of one tag are hardly ever two."""
+    return u64(hashed) >> TAG
+
+
+@nb.njit(inline="always", nogil=True, cache=True, _nrt=False)
+def _id_in(slot: Any) -> Any:
+    """The id that a slot says; below 0 of an empty one."""
+    return i64(slot & ID_MASK) - 1
+
+
+@nb.njit(inline="always", nogil=True, cache=True, _nrt=False)
+def _likely_id(slots: Any, hashed: Any) -> Any:
+    """The id of a text by its hash, as the first two slots say, of which one is most texts'."""
+    mask = u64(slots.size - 1)
+    tag = _tag(hashed)
+    slot = slots[tag & mask]
+    if slot >> TAG != tag:
+        slot = slots[(tag + u64(1)) & mask]
+    return max(i64(0), _id_in(slot))
+
+
 @nb.njit(nogil=True, cache=True, _nrt=False)
 def intern(
     texts: Any,
-    hashes: Any,
-    ids: Any,
+    slots: Any,
     counts: Any,
     held: Any,
     places: Any,
@@ -49,38 +75,34 @@ def intern(
     the next one, and is `unsaved`. Of id `k` the bytes are `held[places[2k]:places[2k + 1]]`. Bytes
     are compared, so a hash collision is harmless."""
     data, start, end = texts
-    mask = u64(hashes.size - 1)
+    mask = u64(slots.size - 1)
     rows = start.size
     # Where they are found, until they are: hashes of all rows, so that their slots may be asked for
-    # before they are looked at. Odd, so that none is 0, which is an empty slot.
+    # before they are looked at.
     for row in range(rows):
-        out[row] = i64(hash_span(data, start[row], end[row], SEED_LOW) | u64(1))
+        out[row] = i64(hash_span(data, start[row], end[row], SEED_LOW))
     for row in range(rows):
         if row + 3 * AHEAD < rows:
-            place = i64(u64(out[row + 3 * AHEAD]) & mask)
-            prefetch(hashes, place)
-            prefetch(ids, place)
-        # Of most texts the first slot is theirs, and says where they lie.
+            prefetch(slots, i64(_tag(out[row + 3 * AHEAD]) & mask))
         if row + 2 * AHEAD < rows:
-            prefetch(places, 2 * i64(ids[u64(out[row + 2 * AHEAD]) & mask]))
+            prefetch(places, 2 * _likely_id(slots, out[row + 2 * AHEAD]))
         if row + AHEAD < rows:
-            # Not below the bytes: an empty slot may say the id of a text that is gone.
-            at = places[2 * ids[u64(out[row + AHEAD]) & mask]]
+            # Not below the bytes: of an id that is free there are none.
+            at = places[2 * _likely_id(slots, out[row + AHEAD])]
             prefetch(held, max(i64(0), at))
         size = end[row] - start[row]
-        hashed = u64(out[row])
-        slot = hashed & mask
+        tag = _tag(out[row])
+        slot = tag & mask
         while True:
-            if hashes[slot] == u64(0):
+            if slots[slot] == u64(0):
                 if counts[FREE] > 0:
                     counts[FREE] -= 1
-                    k = free[counts[FREE]]
+                    k = i64(free[counts[FREE]])
                 else:
                     k = counts[GIVEN]
                     counts[GIVEN] += 1
                 counts[LIVE] += 1
-                hashes[slot] = hashed
-                ids[slot] = k
+                slots[slot] = tag << TAG | u64(k + 1)
                 at = counts[WRITTEN]
                 for i in range(size):
                     held[at + i] = data[start[row] + i]
@@ -90,8 +112,8 @@ def intern(
                 unsaved[k] = True
                 out[row] = k
                 break
-            if hashes[slot] == hashed:
-                k = ids[slot]
+            if slots[slot] >> TAG == tag:
+                k = _id_in(slots[slot])
                 if _is_held(held, places, k, data, start[row], size):
                     out[row] = k
                     break
@@ -99,27 +121,28 @@ def intern(
 
 
 @nb.njit(nogil=True, cache=True, _nrt=False)
-def find(texts: Any, hashes: Any, ids: Any, held: Any, places: Any, out: Any) -> None:
+def find(texts: Any, slots: Any, held: Any, places: Any, out: Any) -> None:
     """Ids of texts, as `intern` gave them; -1 of one that has none."""
     data, start, end = texts
-    mask = u64(hashes.size - 1)
+    mask = u64(slots.size - 1)
     rows = start.size
     for row in range(rows):
-        out[row] = i64(hash_span(data, start[row], end[row], SEED_LOW) | u64(1))
+        out[row] = i64(hash_span(data, start[row], end[row], SEED_LOW))
     for row in range(rows):
+        if row + 3 * AHEAD < rows:
+            prefetch(slots, i64(_tag(out[row + 3 * AHEAD]) & mask))
         if row + 2 * AHEAD < rows:
-            place = i64(u64(out[row + 2 * AHEAD]) & mask)
-            prefetch(hashes, place)
-            prefetch(ids, place)
+            prefetch(places, 2 * _likely_id(slots, out[row + 2 * AHEAD]))
         if row + AHEAD < rows:
-            prefetch(places, 2 * i64(ids[u64(out[row + AHEAD]) & mask]))
+            at = places[2 * _likely_id(slots, out[row + AHEAD])]
+            prefetch(held, max(i64(0), at))
         size = end[row] - start[row]
-        hashed = u64(out[row])
-        slot = hashed & mask
+        tag = _tag(out[row])
+        slot = tag & mask
         out[row] = -1
-        while hashes[slot] != u64(0):
-            if hashes[slot] == hashed:
-                k = ids[slot]
+        while slots[slot] != u64(0):
+            if slots[slot] >> TAG == tag:
+                k = _id_in(slots[slot])
                 if _is_held(held, places, k, data, start[row], size):
                     out[row] = k
                     break
@@ -127,43 +150,53 @@ def find(texts: Any, hashes: Any, ids: Any, held: Any, places: Any, out: Any) ->
 
 
 @nb.njit(nogil=True, cache=True, _nrt=False)
-def find_hashed(wanted: Any, hashes: Any, ids: Any, out: Any) -> None:
-    """Ids of texts by their hashes; -1 of one that nobody has."""
-    mask = u64(hashes.size - 1)
-    for row in range(wanted.size):
+def find_hashed(wanted: Any, slots: Any, held: Any, places: Any, out: Any) -> None:
+    """Ids of texts by their hashes, which are odd; -1 of one that nobody has."""
+    mask = u64(slots.size - 1)
+    rows = wanted.size
+    for row in range(rows):
+        if row + 3 * AHEAD < rows:
+            prefetch(slots, i64(_tag(wanted[row + 3 * AHEAD]) & mask))
+        if row + 2 * AHEAD < rows:
+            prefetch(places, 2 * _likely_id(slots, wanted[row + 2 * AHEAD]))
+        if row + AHEAD < rows:
+            at = places[2 * _likely_id(slots, wanted[row + AHEAD])]
+            prefetch(held, max(i64(0), at))
         hashed = u64(wanted[row])
-        slot = hashed & mask
+        tag = _tag(hashed)
+        slot = tag & mask
         out[row] = -1
-        while hashes[slot] != u64(0):
-            if hashes[slot] == hashed:
-                out[row] = ids[slot]
-                break
+        while slots[slot] != u64(0):
+            if slots[slot] >> TAG == tag:
+                k = _id_in(slots[slot])
+                # A slot has half of it.
+                own = hash_span(held, places[2 * k], places[2 * k + 1], SEED_LOW) | u64(1)
+                if own == hashed:
+                    out[row] = k
+                    break
             slot = (slot + u64(1)) & mask
 
 
 @nb.njit(nogil=True, cache=True, _nrt=False)
-def forget(
-    gone: Any, hashes: Any, ids: Any, counts: Any, held: Any, places: Any, free: Any
-) -> None:
+def forget(gone: Any, slots: Any, counts: Any, held: Any, places: Any, free: Any) -> None:
     """Take texts out of the table by their ids, which are free from now on.
 
     No slot is marked as one that was used: those behind it move up.
     Source: Knuth, "The Art of Computer Programming", volume 3, section 6.4, algorithm R.
     """
-    mask = u64(hashes.size - 1)
+    mask = u64(slots.size - 1)
     for k in gone:
-        slot = (hash_span(held, places[2 * k], places[2 * k + 1], SEED_LOW) | u64(1)) & mask
-        while ids[slot] != k or hashes[slot] == u64(0):
+        slot = _tag(hash_span(held, places[2 * k], places[2 * k + 1], SEED_LOW)) & mask
+        while _id_in(slots[slot]) != k:
             slot = (slot + u64(1)) & mask
-        hashes[slot] = u64(0)
+        slots[slot] = u64(0)
         later = (slot + u64(1)) & mask
-        while hashes[later] != u64(0):
-            home = hashes[later] & mask
+        while slots[later] != u64(0):
+            home = (slots[later] >> TAG) & mask
             # It is found from its home on: it may move up unless that lies behind the gap.
             if (later - home) & mask >= (later - slot) & mask:
-                hashes[slot] = hashes[later]
-                ids[slot] = ids[later]
-                hashes[later] = u64(0)
+                slots[slot] = slots[later]
+                slots[later] = u64(0)
                 slot = later
             later = (later + u64(1)) & mask
         counts[DEAD] += places[2 * k + 1] - places[2 * k]
@@ -175,17 +208,16 @@ def forget(
 
 
 @nb.njit(nogil=True, cache=True, _nrt=False)
-def rehash(hashes: Any, ids: Any, new_hashes: Any, new_ids: Any) -> None:
+def rehash(slots: Any, new_slots: Any) -> None:
     """Move an open table into a larger one."""
-    mask = u64(new_hashes.size - 1)
-    for i in range(hashes.size):
-        if hashes[i] != u64(0):
-            slot = hashes[i] & mask
+    mask = u64(new_slots.size - 1)
+    for i in range(slots.size):
+        if slots[i] != u64(0):
+            slot = (slots[i] >> TAG) & mask
             # All differ already, so nothing needs to be compared: the first empty slot is its own.
-            while new_hashes[slot] != u64(0):
+            while new_slots[slot] != u64(0):
                 slot = (slot + u64(1)) & mask
-            new_hashes[slot] = hashes[i]
-            new_ids[slot] = ids[i]
+            new_slots[slot] = slots[i]
 
 
 @nb.njit(nogil=True, cache=True, _nrt=False)

@@ -123,8 +123,7 @@ def test_texts_of_one_hash_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> No
     """By their bytes: a table in which all hashes collide still finds each, and the others when one
     is gone."""
     texts = Texts.of(["a", "b", "aa", "", "a"])
-    hashes = np.zeros(16, np.uint64)
-    ids = np.zeros(16, np.int32)
+    slots = np.zeros(16, np.uint64)
     counts = np.zeros(name_kernels.COUNTS, np.int64)
     held = np.zeros(64, np.uint8)
     places = np.zeros(32, np.int64)
@@ -133,10 +132,10 @@ def test_texts_of_one_hash_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> No
     out = np.empty(5, np.int64)
     monkeypatch.setattr(name_kernels, "hash_span", lambda data, start, end, seed: np.uint64(0))
     spans = (texts.data, texts.start, texts.end)
-    name_kernels.intern.py_func(spans, hashes, ids, counts, held, places, free, unsaved, out)
+    name_kernels.intern.py_func(spans, slots, counts, held, places, free, unsaved, out)
     assert out.tolist() == [0, 1, 2, 3, 0]
     gone = np.array([1])
-    name_kernels.forget.py_func(gone, hashes, ids, counts, held, places, free)
-    name_kernels.intern.py_func(spans, hashes, ids, counts, held, places, free, unsaved, out)
+    name_kernels.forget.py_func(gone, slots, counts, held, places, free)
+    name_kernels.intern.py_func(spans, slots, counts, held, places, free, unsaved, out)
     assert out.tolist() == [0, 1, 2, 3, 0]
-    assert np.count_nonzero(hashes) == 4
+    assert np.count_nonzero(slots) == 4
