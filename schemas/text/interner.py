@@ -68,8 +68,8 @@ class Interner:
         return found
 
     def find_hashed(self, hashes: I64) -> I64:
-        """The ids of texts by their `hashes` (`Texts.hashes`), int64 `[n]`; -1 where there is none. Of two texts of
-        one hash it is either."""
+        """The ids of texts by their `hashes` (`Texts.hashes`), int64 `[n]`; -1 where there is none.
+        Of two texts of one hash it is either."""
         found = np.empty(hashes.size, np.int64)
         kernels.find_hashed(hashes, self._slots, self._held, self._places, found)
         return found

@@ -16,8 +16,8 @@ i64 = np.int64
 # The counts of a table: texts that are there, ids ever given, those of them that are free,
 # bytes written to its run of bytes, and those of them that are of texts that are gone.
 LIVE, GIVEN, FREE, WRITTEN, DEAD, COUNTS = range(6)
-# A slot is one word, since each that is looked at is a line that lies in no cache: below this bit an
-# id and 1, as nothing is an empty one, and above it the upper half of the text's hash.
+# A slot is one word, since each that is looked at is a line that lies in no cache: below this bit
+# an id and 1, as nothing is an empty one, and above it the upper half of the text's hash.
 TAG = u64(32)
 ID_MASK = u64((1 << 32) - 1)
 NOBODY = -1  # where a text would begin whose id is free
@@ -39,7 +39,7 @@ def _is_held(held: Any, places: Any, id_: Any, data: Any, first: Any, size: Any)
 
 @nb.njit(inline="always", nogil=True, cache=True, _nrt=False)
 def _tag(hashed: Any) -> Any:
-    """What a slot has of a hash: its home, and so much that texts of one tag are hardly ever two."""
+    """What a slot has of a hash: its home, and so much that two texts hardly ever share it."""
     return u64(hashed) >> TAG
 
 
