@@ -125,6 +125,16 @@ class Flights:
 
 
 @dataclass(frozen=True, slots=True)
+class Questions:
+    """Which questions of a run, by when they were asked."""
+
+    since: Annotated[
+        str, typer.Option("--from", help="first moment of a question, such as 2013-02-08")
+    ] = ""
+    until: Annotated[str, typer.Option("--to", help="the moment before which they are")] = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ValuesAsked:
     """Which values of a topic are told of."""
 
