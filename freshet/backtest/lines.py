@@ -24,7 +24,7 @@ class Line:
     lineage: str
     every: str
     figures: Figures
-    weeks: list[tuple[int, float]]
+    weeks: tuple[tuple[int, float], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ def compared(
     for lineage, probability in answers.items():
         for name, own in zip(every, probability):
             figures = figures_of(own[rows], course.label[rows])
-            weeks = list(_weeks(moments, own[rows], course.label[rows]))
+            weeks = tuple(_weeks(moments, own[rows], course.label[rows]))
             lines.append(Line(lineage, name, figures, weeks))
     first = int(moments[0]) if len(rows) else 0
     last = int(moments[-1]) if len(rows) else 0

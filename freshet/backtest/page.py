@@ -36,7 +36,10 @@ CURVE = (
     "(lower is better; 1 is what always saying the base rate scores) by how often snapshots are "
     "cut. Where a line is flat, freshness buys nothing."
 )
-WEEKS = "The same, of the questions of each week. Choose lines in the legend."
+WEEKS = (
+    "The same of the questions of each week (by its Monday): of each learner the shortest interval, "
+    "and dotted the longest."
+)
 
 
 def page_of(found: Compared, model: str, made_of: str) -> str:
@@ -125,21 +128,25 @@ def _weeks(found: Compared) -> Any:
     import plotly.graph_objects as go
 
     traces = []
-    for at, line in enumerate(found.lines):
-        lines = found.of(line.lineage)
-        traces.append(
-            go.Scatter(
-                name=html.escape(f"{line.lineage} every {line.every}"),
-                x=[week for week, _ in line.weeks],
-                y=[entropy for _, entropy in line.weeks],
-                hovertemplate="%{y:.4f}",
-                mode="lines",
-                line={"color": COLOURS[at % len(COLOURS)], "width": 2},
-                # The ends alone at first: what lies between them is a click away.
-                visible=True if line in (lines[0], lines[-1]) else "legendonly",
+    for at, lineage in enumerate(found.lineages):
+        lines = found.of(lineage)
+        # The ends alone: what lies between them is in the table.
+        for line in dict.fromkeys((lines[0], lines[-1])):
+            traces.append(
+                go.Scatter(
+                    name=html.escape(f"{lineage}, {line.every}"),
+                    x=[week for week, _ in line.weeks],
+                    y=[entropy for _, entropy in line.weeks],
+                    hovertemplate="%{y:.4f}",
+                    mode="lines",
+                    line={
+                        "color": COLOURS[at % len(COLOURS)],
+                        "width": 2,
+                        "dash": "solid" if line is lines[0] else "dot",
+                    },
+                )
             )
-        )
-    return _figure(traces, {"type": "date", "title": "week of"})
+    return _figure(traces, {"type": "date"})
 
 
 def _table(found: Compared) -> str:

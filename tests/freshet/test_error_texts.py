@@ -24,10 +24,10 @@ import structlog
 from rich.console import Console
 
 from freshet.app import App, load
-from freshet.cli.init import init, init_from
-from freshet.cli.schema import sample_files
 from freshet.backtest.command import Shown, run_backtest
 from freshet.backtest.command import Wanted as Worth
+from freshet.cli.init import init, init_from
+from freshet.cli.schema import sample_files
 from freshet.datasets.command import Wanted, write_dataset
 from freshet.learners.snapshots.signing import create_key
 from freshet.past.moments import ms_of
