@@ -37,8 +37,8 @@ CURVE = (
     "cut. Where a line is flat, freshness buys nothing."
 )
 WEEKS = (
-    "The same of the questions of each week (by its Monday): of each learner the shortest interval, "
-    "and dotted the longest."
+    "The same of the questions of each week (by its Monday): of each learner the shortest "
+    "interval, and dotted the longest."
 )
 
 

@@ -135,6 +135,16 @@ class Questions:
 
 
 @dataclass(frozen=True, slots=True)
+class Judged:
+    """Which model is judged, by how often it cuts snapshots."""
+
+    model: Annotated[str, typer.Option(help="one of its models, if there are several")] = ""
+    every: Annotated[
+        str, typer.Option("--snapshot-every", help="how often snapshots are cut: a line each")
+    ] = "5m,1h,6h,1d,7d"
+
+
+@dataclass(frozen=True, slots=True)
 class ValuesAsked:
     """Which values of a topic are told of."""
 

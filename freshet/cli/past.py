@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from freshet.cli.option_groups import Questions, grouped
+from freshet.cli.option_groups import Judged, Questions, grouped
 from freshet.cli.run import DEFAULT, RunDir
 from freshet.terminal import terminal
 
@@ -34,12 +34,7 @@ def dataset(
 def backtest(
     file: Annotated[str, typer.Argument(help="FILE.py that declares an app, which need not run")],
     asked: Questions,
-    model: Annotated[
-        str, typer.Option("--model", help="one of its models, if there are several")
-    ] = "",
-    every: Annotated[
-        str, typer.Option("--snapshot-every", help="how often snapshots are cut: a line each")
-    ] = "5m,1h,6h,1d,7d",
+    judged: Judged,
     out: Annotated[
         Path | None, typer.Option("-o", "--out", help="a page with the plots, such as worth.html")
     ] = None,
@@ -50,7 +45,7 @@ def backtest(
     been, by how often it cuts snapshots."""
     from freshet.backtest.command import Shown, Wanted, run_backtest
 
-    wanted = Wanted(file, model, asked.since, asked.until, every)
+    wanted = Wanted(file, judged.model, asked.since, asked.until, judged.every)
     run_backtest(run_dir, wanted, Shown(terminal(), out, as_json))
 
 
