@@ -69,7 +69,8 @@ class RecordedRun:
             and `answer` Int64, which rises in the order in which trainers learn; `probability`
             Float64, `rung`, `lineage` and `snapshot` of the answer that was given; `model_lag` and
             `value_age` duration; `vector` says `served`: what follows is what the answer was made
-            of; `feature.<name>` for each feature, texts of categories and Float32 of numbers. What is not there is null.
+            of; `feature.<name>` for each feature, texts of categories and Float32 of numbers. What
+            is not there is null.
 
         Raises:
             RequestError: there is no such model, or a moment is none.
