@@ -11,6 +11,7 @@ JUMP_MS = 5_000  # less is what time servers correct; more is no clock that runs
 # app time by elapsed time after a jump forwards: three hours are made up for in three minutes
 FASTEST = 60.0
 SLOWEST = 0.5  # the same after a jump backwards
+_BOOTTIME: int | None = getattr(time, "CLOCK_BOOTTIME", None)
 
 
 class Clock(Protocol):
@@ -76,8 +77,8 @@ def wall_now_ms() -> int:
 
 def _since_boot_ms() -> float:
     """Also while the machine sleeps, where it can be asked: that is no jump."""
-    if hasattr(time, "CLOCK_BOOTTIME"):
-        return time.clock_gettime_ns(time.CLOCK_BOOTTIME) / 1e6
+    if _BOOTTIME is not None:
+        return time.clock_gettime_ns(_BOOTTIME) / 1e6
     return time.monotonic_ns() / 1e6
 
 

@@ -11,8 +11,8 @@ from typing import Annotated, Any
 
 import typer
 
-from freshet.cli import dataset as dataset_cli
 from freshet.cli import inspection as inspect_cli
+from freshet.cli import past as past_cli
 from freshet.cli import schema as schema_cli
 from freshet.cli.option_groups import (
     DataTime,
@@ -224,7 +224,7 @@ def replay(
 
 register(cli)
 inspect_cli.register(cli)
-dataset_cli.register(cli)
+past_cli.register(cli)
 schema_cli.register(cli)
 cli.command()(statistics)
 cli.command("plan")(plan_command)

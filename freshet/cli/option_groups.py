@@ -125,6 +125,26 @@ class Flights:
 
 
 @dataclass(frozen=True, slots=True)
+class Questions:
+    """Which questions of a run, by when they were asked."""
+
+    since: Annotated[
+        str, typer.Option("--from", help="first moment of a question, such as 2013-02-08")
+    ] = ""
+    until: Annotated[str, typer.Option("--to", help="the moment before which they are")] = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """Which model is judged, by how often it cuts snapshots."""
+
+    model: Annotated[str, typer.Option(help="one of its models, if there are several")] = ""
+    every: Annotated[
+        str, typer.Option("--snapshot-every", help="how often snapshots are cut: a line each")
+    ] = "5m,1h,6h,1d,7d"
+
+
+@dataclass(frozen=True, slots=True)
 class ValuesAsked:
     """Which values of a topic are told of."""
 

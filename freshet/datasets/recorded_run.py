@@ -65,10 +65,12 @@ class RecordedRun:
             came in time), `corrected` (one came after that), `conflicted` (another question of
             that id said something else); `label` Float64; `labelled_at` the label's event time;
             `expired_at` moment; `saw_future` whether the label was not later than the question,
-            which is not learned then; `probability` Float64, `rung`, `lineage` and `snapshot` of
-            the answer that was given; `model_lag` and `value_age` duration; `vector` says
-            `served`: what follows is what the answer was made of; `feature.<name>` for each
-            feature, texts of categories and Float32 of numbers. What is not there is null.
+            which is not learned then; `known_at` the tick from which on the label could be learned,
+            and `answer` Int64, which rises in the order in which trainers learn; `probability`
+            Float64, `rung`, `lineage` and `snapshot` of the answer that was given; `model_lag` and
+            `value_age` duration; `vector` says `served`: what follows is what the answer was made
+            of; `feature.<name>` for each feature, texts of categories and Float32 of numbers. What
+            is not there is null.
 
         Raises:
             RequestError: there is no such model, or a moment is none.

@@ -23,12 +23,12 @@ Columns = dict[str, pl.Series]
 
 def times(values: npt.NDArray[np.int64], there: npt.NDArray[np.bool_] | None = None) -> pl.Series:
     """Milliseconds since 1970 as moments; null where they are not `there`."""
-    return _where(pl.Series(values), there).cast(TIME)
+    return where(pl.Series(values), there).cast(TIME)
 
 
 def spans(values: npt.NDArray[np.int64]) -> pl.Series:
     """Milliseconds as durations; null where they are below 0, which stands for unknown."""
-    return _where(pl.Series(values), values >= 0).cast(SPAN)
+    return where(pl.Series(values), values >= 0).cast(SPAN)
 
 
 def texts(values: Texts) -> pl.Series:
@@ -41,7 +41,8 @@ def named(codes: npt.NDArray[Any], names: Sequence[str]) -> pl.Series:
     return pl.Series(names, dtype=pl.Enum(names)).gather(np.ascontiguousarray(codes))
 
 
-def _where(column: pl.Series, there: npt.NDArray[np.bool_] | None) -> pl.Series:
+def where(column: pl.Series, there: npt.NDArray[np.bool_] | None) -> pl.Series:
+    """The column, null where it is not `there`."""
     if there is None or not len(column):
         return column
     return column.set(pl.Series(~there), None)
@@ -56,7 +57,7 @@ def answer_columns(fixed: Fixed, own: Mapping[str, Texts]) -> Columns:
         "probability": pl.Series(np.ascontiguousarray(fixed["p"])),
         "rung": named(fixed["rung"], RUNGS),
         "lineage": texts(own["lineage"]),
-        "snapshot": _where(pl.Series(snapshot), snapshot >= 0),
+        "snapshot": where(pl.Series(snapshot), snapshot >= 0),
         "model_lag": spans(np.ascontiguousarray(fixed["model_lag"])),
         "value_age": spans(np.ascontiguousarray(fixed["value_age"])),
     }

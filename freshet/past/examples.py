@@ -9,7 +9,8 @@ import numpy.typing as npt
 import polars as pl
 
 from freshet.learners.model import Model
-from freshet.past.columns import answer_columns, named, times, vector_columns
+from freshet.past.answers import NOT_YET, Answers, answers_of
+from freshet.past.columns import answer_columns, named, times, vector_columns, where
 from freshet.past.own_logs import Told, example_rows
 from freshet.schemas.models.layout import Layout
 from freshet.schemas.wire.outcomes import (
@@ -36,6 +37,7 @@ _RANKED = (CONFLICTED, EXPIRED, LABELLED, CORRECTED)
 def frame_of(model: Model, told: Iterable[Told]) -> pl.DataFrame:
     """A row for each question, in the order of the log, of the blocks of a model's examples log."""
     layout = Layout.of(model.vectors)
+    told = list(told)
     rows = example_rows(told, layout)
     asked = np.flatnonzero(rows.kind == ASKED)
     asked = asked[np.argsort(rows.ask[asked], kind="stable")]
@@ -51,7 +53,7 @@ def frame_of(model: Model, told: Iterable[Told]) -> pl.DataFrame:
     columns = {
         "id": answers.pop("id"),
         "asked_at": answers.pop("asked_at"),
-        **_outcomes(rows, rows.ask[asked]),
+        **_outcomes(rows, rows.ask[asked], answers_of(told)),
         **answers,
         "vector": pl.Series([SERVED], dtype=VECTOR).new_from_index(0, len(asked)),
         **vectors,
@@ -59,7 +61,9 @@ def frame_of(model: Model, told: Iterable[Told]) -> pl.DataFrame:
     return pl.DataFrame(columns)
 
 
-def _outcomes(rows: ExampleRows, asks: npt.NDArray[np.int64]) -> dict[str, pl.Series]:
+def _outcomes(
+    rows: ExampleRows, asks: npt.NDArray[np.int64], answers: Answers
+) -> dict[str, pl.Series]:
     """What became of the questions of these numbers (rising)."""
     count = len(asks)
     fate = np.zeros(count, np.uint32)
@@ -80,10 +84,19 @@ def _outcomes(rows: ExampleRows, asks: npt.NDArray[np.int64]) -> dict[str, pl.Se
             labelled_at[at] = rows.t[found]
             saw_future[at] = rows.saw_future[found]
     has_label = ~np.isnan(label)
+    answer = np.full(count, NOT_YET)
+    known_at = np.full(count, NOT_YET)
+    # Of questions by another layout nothing is told.
+    own = np.flatnonzero(np.isin(answers.ask, asks))
+    at = np.searchsorted(asks, answers.ask[own])
+    answer[at] = own
+    known_at[at] = answers.known_ms[own]
     return {
         "fate": named(fate, FATES),
         "label": pl.Series(label).fill_nan(None),
         "labelled_at": times(labelled_at, has_label),
         "expired_at": times(expired_at, has_expired),
         "saw_future": pl.Series(saw_future & has_label),
+        "answer": where(pl.Series(answer), answer >= 0),
+        "known_at": times(known_at, known_at >= 0),
     }

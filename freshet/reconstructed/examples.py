@@ -25,7 +25,7 @@ from freshet.schemas.topics.topic import FieldRef
 
 # Of a label, by the names that a model's facts have.
 LABEL_FACTS = ("label", "id of the label", "late labels")
-OUTCOMES = ["fate", "label", "labelled_at", "expired_at", "saw_future"]
+OUTCOMES = ["fate", "label", "labelled_at", "expired_at", "saw_future", "answer", "known_at"]
 ANSWERS = ["probability", "rung", "lineage", "snapshot", "model_lag", "value_age"]
 
 

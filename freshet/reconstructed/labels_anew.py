@@ -19,6 +19,7 @@ _LABELS: dict[str, Any] = {
     "label": pl.Float64,
     "labelled_at": TIME,
     "reached": TIME,
+    "place": pl.UInt32,
 }
 
 
@@ -65,6 +66,8 @@ def labelled_anew(
         labelled_at=pl.when(has_label).then("labelled_at"),
         expired_at=pl.when(has_expired).then(due),
         saw_future=(has_label & (pl.col("labelled_at") <= pl.col("asked_at"))).fill_null(False),
+        answer=pl.when(has_label).then(pl.col("place").cast(pl.Int64)),
+        known_at=pl.when(has_label).then("reached"),
     )
 
 
@@ -78,4 +81,4 @@ def _labels(pieces: list[Piece]) -> pl.DataFrame:
         labelled_at=pl.col("t").cast(TIME),
         reached=pl.concat([times(piece.reached) for piece in pieces]),
     )
-    return found[in_order(pieces)]
+    return found[in_order(pieces)].with_row_index("place")

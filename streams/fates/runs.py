@@ -60,7 +60,7 @@ class FateRuns:
     ) -> None:
         """The next events, in order: the fate of each (uint8 `[n]`), the offset of its record and
         its place in that."""
-        if not len(code):
+        if not len(code) or (moved is None and self._continues(code, offsets, indices)):
             return
         cut = code[1:] != code[:-1]
         if moved is not None:
@@ -86,6 +86,21 @@ class FateRuns:
             new = new[1:]
         if len(new):
             self._runs = np.concatenate([self._runs, new])
+
+    def _continues(
+        self, code: npt.NDArray[np.uint8], offsets: I64, indices: npt.NDArray[np.int32]
+    ) -> bool:
+        """Make the last run longer, if all of these events are part of it: nearly always."""
+        if not len(self._runs):
+            return False
+        before = self._runs[-1]
+        fate = int(before[FATE])
+        if before[SOURCE] >= 0 or np.count_nonzero(code == fate) < len(code):
+            return False
+        before[LAST] = offsets[-1]
+        before[LAST_INDEX] = indices[-1]
+        before[EVENTS] += len(code)
+        return True
 
     def _goes_on(self, run: I64) -> bool:
         """Whether a run is part of the one before it."""

@@ -32,6 +32,8 @@ from freshet.streams.log.contract import Batch, TopicPartition, headers_type
 
 log = structlog.get_logger()
 SEEK_SECONDS = 10.0
+# Told with nearly every batch of a reader that keeps up, and the same each time.
+_END = KafkaError(KafkaError._PARTITION_EOF)
 
 
 class LibrdkafkaClient:
@@ -48,7 +50,7 @@ class LibrdkafkaClient:
         self._assigned: Assigned | None = None
         self._revoked: Revoked | None = None
         self._heard = settings["error_cb"]
-        self._messages = np.zeros(1024, np.uint64)
+        self._make_room(1024)
         # ctypes keeps no reference to a callback: they must live as long as the client
         self._callbacks = (
             rd.RebalanceCallback(self._rebalance),
@@ -146,9 +148,9 @@ class LibrdkafkaClient:
 
     def poll(self, max_records: int, seconds: float) -> tuple[list[Batch], list[Fault]]:
         if max_records > len(self._messages):
-            self._messages = np.zeros(max_records, np.uint64)
+            self._make_room(max_records)
         consume = self._lib.consume_batch_queue
-        at = self._messages.ctypes.data
+        at = self._messages_at
         if not seconds:
             count = consume(self._queue, 0, at, max_records)
             return self._columns(self._messages[:count]) if count > 0 else ([], [])
@@ -158,6 +160,12 @@ class LibrdkafkaClient:
         if count == 1 and max_records > 1:
             count += max(0, consume(self._queue, 0, at + 8, max_records - 1))
         return self._columns(self._messages[:count]) if count > 0 else ([], [])
+
+    def _make_room(self, count: int) -> None:
+        """For so many messages of a poll."""
+        self._messages = np.zeros(count, np.uint64)
+        # Once: it is asked for at each poll, and takes a microsecond.
+        self._messages_at = self._messages.ctypes.data
 
     def _columns(self, messages: Any) -> tuple[list[Batch], list[Fault]]:
         group, first, count, size, nulls = kernels.survey(messages)
@@ -180,11 +188,13 @@ class LibrdkafkaClient:
             if names:
                 batch = replace(batch, headers=_headers(messages, group, wanted, names))
             batches.append(batch)
-        for pointer in messages[group < 0]:
-            message = rd.Message.from_address(int(pointer))
-            text = self._lib.message_errstr(int(pointer)).decode(errors="replace")
-            about, partition = self._place(int(pointer))
-            error = KafkaError(message.error, text)
+        for pointer in messages[group < 0].tolist():
+            message = rd.Message.from_address(pointer)
+            error = _END
+            if message.error != KafkaError._PARTITION_EOF:
+                text = self._lib.message_errstr(pointer).decode(errors="replace")
+                error = KafkaError(message.error, text)
+            about, partition = self._place(pointer)
             faults.append(Fault(error, about, partition, message.offset))
         # Last: what was not copied is gone with them.
         kernels.give_back(messages)

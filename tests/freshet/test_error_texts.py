@@ -24,6 +24,8 @@ import structlog
 from rich.console import Console
 
 from freshet.app import App, load
+from freshet.backtest.command import Shown, run_backtest
+from freshet.backtest.command import Wanted as Worth
 from freshet.cli.init import init, init_from
 from freshet.cli.schema import sample_files
 from freshet.datasets.command import Wanted, write_dataset
@@ -456,10 +458,16 @@ def test_a_sample_that_is_none(name: str, folder: Path) -> None:
     assert told(OF_SAMPLES[name], folder) == documented()[name]
 
 
+TABLE = Shown(Console(), None, False)
 OF_THE_PAST: dict[str, Callable[[], object]] = {
     "A moment that is none": lambda: ms_of("as_of", "yesterday"),
     "A dataset that is no Parquet": lambda: write_dataset(
         "run", Wanted("late"), Path("late.csv"), Console()
+    ),
+    "A backtest without an interval": lambda: run_backtest("run", Worth("app.py"), TABLE),
+    "An interval of no time": lambda: run_backtest("run", Worth("app.py", every="0s"), TABLE),
+    "A page that is no HTML": lambda: run_backtest(
+        "run", Worth("app.py", every="1h"), Shown(Console(), Path("worth.pdf"), False)
     ),
     "A patch without a field": lambda: parsed(["late"]),
     "A patch that cannot be read": lambda: parsed(["late = ("]),

@@ -72,6 +72,14 @@ def test_every_row_is_the_vector_that_was_logged(
     assert set(found["vector"]) == {"served"}
 
 
+def test_frames_say_when_answers_were_known_and_in_what_order(run: RecordedRun) -> None:
+    frame = run.examples()
+    answered_rows = frame.filter(pl.col("answer").is_not_null()).sort("answer")
+    assert (frame["answer"].is_not_null() == frame["label"].is_not_null()).all()
+    assert answered_rows["known_at"].is_sorted()
+    assert (answered_rows["known_at"] >= answered_rows["labelled_at"]).all()
+
+
 def test_questions_have_the_fates_that_the_join_counted(
     run: RecordedRun, day: tuple[Path, dict[str, bytes], Facts]
 ) -> None:
