@@ -65,8 +65,8 @@ def use_stderr() -> None:
     stderr."""
     structlog.reset_defaults()  # of a program that has run an app in this process before
     *before, _ = structlog.get_config()["processors"]
-    # Not as structlog draws a failure by itself: with the variables of every frame, which hold logins
-    # and data.
+    # Not as structlog draws a failure by itself: with the variables of every frame, which hold
+    # logins and data.
     plain = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
     structlog.configure(
         processors=[*before, shown_values, plain],
