@@ -3,6 +3,7 @@
 import os
 
 import hypothesis
+import structlog
 
 pytest_plugins = ["tests.servers"]
 
@@ -20,3 +21,7 @@ hypothesis.settings.register_profile(
     suppress_health_check=[hypothesis.HealthCheck.too_slow],
 )
 hypothesis.settings.load_profile("freshet")
+
+# Where nothing is configured, structlog draws a failure with the source and the variables of every
+# frame: half a second of CPU each, and tests let hundreds of things fail.
+structlog.dev.ConsoleRenderer.get_active().exception_formatter = structlog.dev.plain_traceback

@@ -50,11 +50,7 @@ def lines() -> tuple[str, ...]:
 
 @cache
 def tokens() -> tuple[tokenize.TokenInfo, ...]:
-    return tuple(
-        t
-        for file in FILES
-        for t in tokenize.generate_tokens(io.StringIO(file.read_text()).readline)
-    )
+    return tuple(t for file in FILES for t in tokenize_of(file))
 
 
 def per_thousand_lines(count: int) -> float:

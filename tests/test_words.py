@@ -47,13 +47,16 @@ def tracked() -> tuple[Path, ...]:
     return tuple(ROOT / line for line in listed.splitlines() if not (ROOT / line).is_symlink())
 
 
-def words() -> Iterator[tuple[Path, str]]:
-    """Each docstring, comment and page."""
+@cache
+def words() -> tuple[tuple[Path, str], ...]:
+    """Each docstring, comment and page. Read once: there are a thousand files."""
+    found: list[tuple[Path, str]] = []
     for file in tracked():
         if file.suffix == ".py":
-            yield from ((file, text) for text in said_in(file.read_text()))
+            found += [(file, text) for text in said_in(file.read_text())]
         elif file.suffix == ".md" and file.name not in HISTORY and not superseded(file):
-            yield file, file.read_text()
+            found.append((file, file.read_text()))
+    return tuple(found)
 
 
 def superseded(file: Path) -> bool:
@@ -150,27 +153,14 @@ def read_somewhere() -> frozenset[str]:
     found: set[str] = set()
     for file in tracked():
         if file.suffix == ".py" and file.relative_to(ROOT).parts[0] in ROOMS:
-            tree = ast.parse(file.read_text())
+            nodes = list(ast.walk(ast.parse(file.read_text())))
             checks = [
-                n
-                for n in ast.walk(tree)
-                if isinstance(n, ast.FunctionDef) and n.name == "__post_init__"
+                n for n in nodes if isinstance(n, ast.FunctionDef) and n.name == "__post_init__"
             ]
             inside = {id(x) for check in checks for x in ast.walk(check)}
-            found |= {
-                n.attr
-                for n in ast.walk(tree)
-                if isinstance(n, ast.Attribute) and id(n) not in inside
-            }
-            found |= {
-                word for n in ast.walk(tree) if isinstance(n, ast.Call) for word in asked_by_name(n)
-            }
-            found |= {
-                word
-                for n in ast.walk(tree)
-                if isinstance(n, ast.Tuple)
-                for word in texts_in(n.elts)
-            }
+            found |= {n.attr for n in nodes if isinstance(n, ast.Attribute) and id(n) not in inside}
+            found |= {word for n in nodes if isinstance(n, ast.Call) for word in asked_by_name(n)}
+            found |= {word for n in nodes if isinstance(n, ast.Tuple) for word in texts_in(n.elts)}
     return frozenset(found)
 
 

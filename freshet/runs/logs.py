@@ -64,9 +64,12 @@ def use_stderr() -> None:
     """What a command that is no role has to say beside what it was asked: in lines for people, on
     stderr."""
     structlog.reset_defaults()  # of a program that has run an app in this process before
-    *before, last = structlog.get_config()["processors"]
+    *before, _ = structlog.get_config()["processors"]
+    # Not as structlog draws a failure by itself: with the variables of every frame, which hold
+    # logins and data.
+    plain = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
     structlog.configure(
-        processors=[*before, shown_values, last],
+        processors=[*before, shown_values, plain],
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
 

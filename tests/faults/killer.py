@@ -21,6 +21,7 @@ from freshet.processes.supervisor import Supervisor
 
 SEED = 2013
 PATIENCE_SECONDS = 60.0
+POLL_SECONDS = 0.05
 # The models of the first hours, and the end that waits for labels, are left alone.
 FIRST_STEP = 5
 LAST_STEPS = 40
@@ -84,7 +85,7 @@ def until(condition: Callable[[], Any], what: str) -> None:
     deadline = time.monotonic() + PATIENCE_SECONDS
     while not condition():
         assert time.monotonic() < deadline, f"not within {PATIENCE_SECONDS:.0f} s: {what}"
-        time.sleep(0.02)
+        time.sleep(POLL_SECONDS)
 
 
 @contextmanager

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from tests.faults.disturbance import Left, running
-from tests.faults.disturbance import undisturbed as undisturbed_run
 from tests.faults.test_outages import Scene, played
 from tests.small_disk import STUFFING, fill, small_disk
 
@@ -59,16 +58,13 @@ def test_questions_are_answered_by_the_model_meanwhile(filled: Filled) -> None:
     assert filled.scene.rung_after == "champion"
 
 
-def test_what_is_left_is_that_of_an_undisturbed_run(
-    filled: Filled, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    expected = undisturbed_run(tmp_path_factory.mktemp("undisturbed"))
-    assert filled.left.ledgers == expected.ledgers
-    assert filled.left.rows == expected.rows
-    assert filled.left.examples == expected.examples
-    both = filled.left.digests.keys() & expected.digests.keys()
+def test_what_is_left_is_that_of_an_undisturbed_run(filled: Filled, undisturbed: Left) -> None:
+    assert filled.left.ledgers == undisturbed.ledgers
+    assert filled.left.rows == undisturbed.rows
+    assert filled.left.examples == undisturbed.examples
+    both = filled.left.digests.keys() & undisturbed.digests.keys()
     assert both
-    assert {k: filled.left.digests[k] for k in both} == {k: expected.digests[k] for k in both}
+    assert {k: filled.left.digests[k] for k in both} == {k: undisturbed.digests[k] for k in both}
 
 
 def test_nothing_half_written_stays(filled: Filled) -> None:

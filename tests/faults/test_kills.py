@@ -13,7 +13,6 @@ from freshet.demo.flights.schedule import Schedule
 from freshet.replay.client import ScoringClient
 from freshet.roles.names import role_names
 from tests.faults.disturbance import DAYS, Left, running
-from tests.faults.disturbance import undisturbed as undisturbed_run
 from tests.faults.killer import Killer, started_again_at_once
 
 ROUNDS = {"sqlite": 3, "kafka": 2}
@@ -29,11 +28,6 @@ class Killed:
     killed: Counter[str]
     restarts: dict[str, int]
     client: ScoringClient
-
-
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Left:
-    return undisturbed_run(tmp_path_factory.mktemp("undisturbed"))
 
 
 @pytest.fixture(scope="module", params=["sqlite", "kafka"])

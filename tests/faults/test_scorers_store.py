@@ -21,7 +21,6 @@ from freshet.replay.replayer import NotYet
 from freshet.servers.redis_server import RedisServer
 from freshet.servers.server import free_ports
 from tests.faults.disturbance import Disturbed, Left, Queries, differing, running
-from tests.faults.disturbance import undisturbed as undisturbed_run
 
 AWAY_AT, EMPTIED_AT, RESTARTED_AT = 60, 130, 150  # steps with questions
 PUT_OFF = 5  # times, before the scorer has its store back: the views have long gone on by then
@@ -152,11 +151,6 @@ def through(gate: Gate) -> Callable[..., RoleSpec]:
         return RoleSpec(name, target, (path, role, given, *more))
 
     return spec
-
-
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Left:
-    return undisturbed_run(tmp_path_factory.mktemp("undisturbed"))
 
 
 def test_questions_wait_while_the_scorers_store_is_away_or_lacks_rows(

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -21,6 +22,9 @@ from pathlib import Path
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parent.parent.parent
+ROOMS = ("schemas", "streams", "features", "learners", "serving")
+# Made by `make` when it has compiled the kernels, from none that were there before.
+WARMED = ROOT / ".venv" / ".stamp-warm"
 _LOCKED = re.compile(r"^(\S+==[^\\\n]*)", re.MULTILINE)
 _BUILD = (
     "import sys; from setuptools import build_meta; print(build_meta.build_{kind}(sys.argv[1]))"
@@ -125,6 +129,37 @@ def made(folder: Path, wheel: Path) -> CleanEnvironment:
     )
     _python("-m", "pip", "--python", environment.python, "check")
     return environment
+
+
+def take_kernels(environment: CleanEnvironment) -> None:
+    """Give it what `freshet.warm` has compiled of the same sources, by `make` in the checkout: that
+    takes four minutes of CPU. What tests or runs have compiled since stays behind, and where `make`
+    has compiled nothing, or a source has changed since, there is nothing to be had."""
+    if not WARMED.exists():
+        return
+    warmed_ns = WARMED.stat().st_mtime_ns
+    installed = environment.site_packages / "freshet"
+    folders = {ROOT / room: installed / room for room in ROOMS} | {ROOT / "freshet": installed}
+    for folder, copy in folders.items():
+        for source in _sources(folder):
+            kept = list(source.parent.glob(f"__pycache__/{source.stem}.*.nb[ic]"))
+            if not kept:
+                continue
+            there = copy / source.relative_to(folder)
+            # By its time numba knows a source; one with another size or time is compiled anew.
+            times = source.stat()
+            os.utime(there, ns=(times.st_atime_ns, times.st_mtime_ns))
+            (there.parent / "__pycache__").mkdir(exist_ok=True)
+            for file in kept:
+                # An index names what came later, too; numba compiles what it does not find.
+                if file.suffix == ".nbi" or file.stat().st_mtime_ns <= warmed_ns:
+                    shutil.copy2(file, there.parent / "__pycache__")
+
+
+def _sources(folder: Path) -> Iterator[Path]:
+    """Not those behind a link, which are another room's."""
+    for path, _, names in os.walk(folder):
+        yield from (Path(path) / name for name in names if name.endswith(".py"))
 
 
 def _python(*arguments: str) -> None:

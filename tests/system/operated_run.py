@@ -38,6 +38,8 @@ from freshet.streams.intake.ledger import Ledger
 from freshet.streams.log.contract import Log
 
 SECONDS = 120.0
+# A look at the status costs ten milliseconds of CPU, which what is waited for needs, too.
+POLL_SECONDS = 0.1
 EVERY = "1s"
 COURIERS, CITIES = ("ann", "bob", "cleo"), ("Berlin", "Lyon", "Porto")
 Event = dict[str, Any]
@@ -48,7 +50,7 @@ def until(condition: Callable[[], Any], what: str) -> Any:
     deadline = time.monotonic() + SECONDS
     while not (found := condition()):
         assert time.monotonic() < deadline, f"not within {SECONDS:.0f} s: {what}"
-        time.sleep(0.02)
+        time.sleep(POLL_SECONDS)
     return found
 
 

@@ -12,9 +12,8 @@ import pytest
 
 from tests.freshet.cli.template_run import lineage_that_answers
 from tests.system import clean_environment
-from tests.system.clean_environment import ROOT, CleanEnvironment
+from tests.system.clean_environment import ROOMS, ROOT, CleanEnvironment
 
-ROOMS = ("schemas", "streams", "features", "learners", "serving")
 pytestmark = pytest.mark.skipif(
     shutil.which("git") is None, reason="sources are those that git lists"
 )
@@ -34,6 +33,7 @@ def wheel(sources: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> CleanEnvironment:
     """With kernels compiled, as its users are told to."""
     made = clean_environment.made(tmp_path_factory.mktemp("clean"), wheel)
+    clean_environment.take_kernels(made)
     made.run(made.python, "-m", "freshet.warm", cwd=made.home)
     return made
 

@@ -8,6 +8,7 @@ import struct
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from functools import cache
 
 from freshet.features.aggregates import Aggregate, Distinct, Distribution, MostFrequent, Quantile
 from freshet.features.inputs import Input
@@ -18,14 +19,17 @@ NAN = math.nan
 BITS64 = (1 << 64) - 1
 
 
+# Cached, as powers of decimals are slow and the same few are asked for at every event.
+@cache
 def parts_of(error: float) -> int:
     """Into how many parts of one ratio a power of two is cut."""
     exact = Decimal(repr(error))
     return math.ceil(Decimal(2).ln() / ((1 + exact) / (1 - exact)).ln())
 
 
-def edges_of(parts: int) -> list[float]:
-    return [float(Decimal(2) ** (Decimal(at) / parts - 1)) for at in range(parts + 1)]
+@cache
+def edges_of(parts: int) -> tuple[float, ...]:
+    return tuple(float(Decimal(2) ** (Decimal(at) / parts - 1)) for at in range(parts + 1))
 
 
 def bucket_of(x: float, parts: int) -> int:
@@ -168,7 +172,8 @@ def most_frequent_code(feature: MostFrequent, tiles: Sequence[Sequence[int]]) ->
             tile[code] = tile.get(code, 0) + 1
         counted.append(tile)
     counts = merged(counted)
-    return min(code for code, n in counts.items() if n == max(counts.values()))
+    most = max(counts.values())
+    return min(code for code, n in counts.items() if n == most)
 
 
 class SketchRow:

@@ -67,7 +67,7 @@ def _running(*command: str, cwd: Path, env: Mapping[str, str]) -> Iterator[subpr
 
 def _ready(address: str) -> bool:
     try:
-        return httpx.get(f"{address}/v2/health/live", timeout=5.0).status_code == 200
+        return httpx.get(f"{address}/v2/health/live", timeout=5.0, verify=False).status_code == 200
     except httpx.TransportError:
         return False
 

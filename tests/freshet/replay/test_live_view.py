@@ -26,7 +26,7 @@ def text(out: Console) -> str:
 
 @pytest.fixture(scope="module")
 def year() -> FakeYear:
-    return FakeYear(59).advance(2_000)
+    return FakeYear(59).advance(2_000, observe_every=20)
 
 
 @pytest.mark.parametrize("width", [80, 100, 120])

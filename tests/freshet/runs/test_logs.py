@@ -91,3 +91,20 @@ def test_a_folder_that_takes_no_log_is_told(tmp_path: Path) -> None:
         ComponentError, match=r"log .*/file/logs/view\.jsonl: cannot be written: Not a directory"
     ):
         logs.configure("view", tmp_path / "file" / "logs")
+
+
+def test_what_a_command_says_of_a_failure_shows_no_variables(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    try:
+        logs.use_stderr()
+        password = "-".join(["hunter", "2"])
+        try:
+            raise ValueError(f"a login of {len(password)} letters")
+        except ValueError:
+            structlog.get_logger().exception("a request failed")
+    finally:
+        structlog.reset_defaults()
+    told = capsys.readouterr().err
+    assert "ValueError: a login of 8 letters" in told
+    assert password not in told

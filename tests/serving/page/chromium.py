@@ -134,14 +134,20 @@ class Browser:
 
     def wait(self, expression: str, seconds: float = 30) -> None:
         """Until the expression is true on the page."""
+        assert self.sees(expression, seconds), (
+            f"{expression} did not come true; errors: {self.errors}"
+        )
+
+    def sees(self, expression: str, seconds: float) -> bool:
+        """Whether the expression is true on the page, or becomes so within that time."""
         deadline = time.monotonic() + seconds
         while not self.ask(
             f"(() => {{ try {{ return Boolean({expression}) }} catch {{ return false }} }})()"
         ):
-            assert time.monotonic() < deadline, (
-                f"{expression} did not come true; errors: {self.errors}"
-            )
+            if time.monotonic() > deadline:
+                return False
             self.ask("new Promise((done) => setTimeout(done, 50))")
+        return True
 
     def picture(self, path: Path, whole: bool = True) -> None:
         shot = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=whole)
