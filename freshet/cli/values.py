@@ -154,7 +154,7 @@ def show_report(found: Report, console: Console) -> None:
 
 
 def _how_far(drift: DriftFigures) -> str:
-    from freshet.serving.values.measures import said
+    from freshet.serving.status.measures import said
 
     if drift.measure == "unseen":
         return f"{drift.distance:.0%} of values unseen, bound {min(1.0, drift.bound):.0%}"
