@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from freshet.serving.alerts.bounds import AlertBounds, Recent
-from freshet.serving.status.status import Alert, DriftFigures, StatisticsFigures, Status
 from freshet.serving.status.measures import said
+from freshet.serving.status.status import Alert, DriftFigures, StatisticsFigures, Status
 
 
 def drift(status: Status, recent: Recent, bounds: AlertBounds) -> Iterator[Alert]:
