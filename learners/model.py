@@ -150,7 +150,7 @@ class Model:
         release: When a lineage takes over, an `fr.ReleaseConfig`. None: with its defaults.
         skew_bounds: By feature the Jensen–Shannon distance, between 0 and 1, of what is asked from
             what was learned from, beyond which it is told of at once (alert `skew`). Of all other
-            features the bound is learned, over eight weeks. It changes no answer and no lineage.
+            features bounds are learned, over eight weeks. It changes no answer and no lineage.
         owner: Who answers for it; shown in the catalogue.
         description: What it is; shown in the catalogue.
         subject: Reserved, and refused: nothing is kept by subject yet.

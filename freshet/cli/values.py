@@ -154,9 +154,11 @@ def show_report(found: Report, console: Console) -> None:
 
 
 def _how_far(drift: DriftFigures) -> str:
+    from freshet.serving.status.measures import said
+
     if drift.measure == "unseen":
         return f"{drift.distance:.0%} of values unseen, bound {min(1.0, drift.bound):.0%}"
-    return f"{drift.distance:.2f} apart, bound {drift.bound:.2f}"
+    return said(drift)
 
 
 def _learning(found: Report) -> str:

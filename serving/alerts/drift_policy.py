@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from freshet.serving.alerts.bounds import AlertBounds, Recent
+from freshet.serving.status.measures import said
 from freshet.serving.status.status import Alert, DriftFigures, StatisticsFigures, Status
 
 
@@ -79,6 +80,8 @@ def _beyond(found: DriftFigures, reference: str) -> str:
             f"{when}, {found.distance:.0%} of the values of {found.events} events are none that "
             f"{usual} had; {min(1.0, found.bound):.0%} is the bound"
         )
+    if found.measure != "jensen_shannon":
+        return f"{when}, of {found.events} events {said(found)}; beside {usual}"
     return (
         f"{when}, {found.events} events are {found.distance:.2f} (Jensen–Shannon) from {usual}; "
         f"{found.bound:.2f} is the bound"

@@ -109,7 +109,7 @@ class ServedQuality:
             "rolling": self._rolling.checkpoint(),
             "newest": self._newest.checkpoint(),
             "references": self._references.checkpoint(),
-            "skew": self._skew.vectors(),
+            "skew": self._skew.arrays(),
             "own": {
                 "counts": np.array(counts),
                 "rungs": self._rungs.copy(),

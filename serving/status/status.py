@@ -102,17 +102,32 @@ class LateFigures(msgspec.Struct, frozen=True, kw_only=True):
         return self.late / self.judged if self.judged else 0.0
 
 
+# By which an hour is told of: the first two of fields, all of features of models.
+Measure = Literal[
+    "jensen_shannon",
+    "unseen",
+    "new_values",
+    "outside",
+    "one_value",
+    "hour",
+    "level",
+    "magnitude",
+    "missing",
+]
+
+
 class DriftFigures(msgspec.Struct, frozen=True, kw_only=True):
     """A field of a source (None: of those without one, or of all) whose values in the hour from
     `hour_ms` on (event time) were unlike those of its reference: the `distance` is beyond its
-    `bound`. By its `measure` that is the Jensen–Shannon distance, or the share of values that the
-    reference never had (`unseen`). `psi` and `largest` (L∞) say the same otherwise. `moved` names
-    the values whose share differs most."""
+    `bound`. By its `measure` that is the Jensen–Shannon distance, the share of values that the
+    reference never had (`unseen`), or of features of models how far it goes beyond every hour
+    before (see `freshet.serving.values.usual`). `psi` and `largest` (L∞) say the same otherwise.
+    `moved` names the values whose share differs most."""
 
     field: str
     source: str | None = None
     hour_ms: int = 0
-    measure: Literal["jensen_shannon", "unseen"] = "jensen_shannon"
+    measure: Measure = "jensen_shannon"
     distance: float = 0.0
     bound: float = 0.0
     psi: float = 0.0
@@ -322,8 +337,8 @@ class SkewFigures(msgspec.Struct, frozen=True, kw_only=True):
     """How far a feature's values in the newest vectors that a model was `asked` on are from those
     in the newest that it `learned` from (how many of each): population stability index,
     Jensen–Shannon distance (0 to 1), and the largest difference of a bin's share (L∞). `bound` is
-    what the distance is told of beyond, None while what is usual is still learned; then
-    `weeks_missing` are, None before the first judgement and where a bound is declared."""
+    the declared one, None where what is usual is learned; of that `weeks_missing` are, None before
+    the first judgement."""
 
     feature: str
     psi: float = 0.0

@@ -24,7 +24,7 @@ from freshet.streams import objects
 log = structlog.get_logger()
 FILE = "served.msgpack"
 ASIDE = "served.unreadable"
-FORMAT = 1
+FORMAT = 2
 
 
 Arrays = dict[str, npt.NDArray[Any]]

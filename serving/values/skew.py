@@ -3,9 +3,10 @@
 Both are the newest of their kind, so what is compared moves on with time. The reference lags by as
 long as labels take, and lacks whatever gets none: that is what models learn from, too.
 
-Each feature is judged now and then as fields of topics are (see `drift`): by bounds that are
-learned, or by one that is declared. When it is judged follows from the examples log alone, so
-whoever reads that again learns the same. Of a year that takes minutes, so what came of it is kept.
+The requests of an hour are judged once it is over, by what was usual of each feature in all hours
+before (see `usual`), or by a bound that is declared. When they are judged follows from the examples
+log alone, so whoever reads that again learns the same. Of a year that takes minutes, so what came
+of it is kept.
 """
 
 from __future__ import annotations
@@ -18,12 +19,12 @@ import numpy as np
 import numpy.typing as npt
 
 from freshet.schemas.durations import HOUR_MS
-from freshet.serving.status.status import DriftFigures, SkewFigures
-from freshet.serving.values.drift import Compared, Learned, judged, unseen_share
-from freshet.serving.values.history import Cell
+from freshet.serving.status.status import DriftFigures, Measure, SkewFigures
+from freshet.serving.values.drift import LEARN_WEEKS, WEEK
+from freshet.serving.values.usual import HOURS_A_DAY, MEASURES, RECENT, Column, Usual, keys_of
 from freshet.streams.sketches.comparison import compared
 from freshet.streams.sketches.sketch import Sketch
-from freshet.streams.sketches.sketch_kernels import BOUND, DROPPED_BITS, HASH_BITS
+from freshet.streams.sketches.sketch_kernels import BOUND, HASH_BITS
 
 LEARNED = 5_000
 ASKED = 1_000
@@ -31,11 +32,14 @@ ASKED = 1_000
 LEAST = 100
 MOST_FEATURES = 100
 MOST_PARTS = 32
-# So many new ones that were asked on, and a new hour: of a busy model it costs no more than that.
-JUDGED_EVERY = 100
+# Requests of an hour: fewer are judged with those of the hours after it.
+JUDGED_FROM = 25
+# By then most values have been; what is new in an hour until then says nothing of later ones.
+FILLED_WEEKS = 4
+LEAST_LEARNED = 10
 _NO_HOUR = -(1 << 62)
-_MAGNITUDE = np.int64(0x7FFFFFFFFFFFFFFF)
 I64 = npt.NDArray[np.int64]
+F64 = npt.NDArray[np.float64]
 Fixed = npt.NDArray[np.void]
 Bools = npt.NDArray[np.bool_]
 
@@ -48,15 +52,30 @@ class _Pair(NamedTuple):
     learned: Sketch
 
 
-class KeptSkew(msgspec.Struct, frozen=True):
-    """What is saved of a model's skew beside its vectors: what is usual by feature, under which
-    declared `bounds`, the hour of the newest judgement and how many were asked after it, and what
-    was beyond a bound."""
+class _Part(NamedTuple):
+    """Vectors, and the hour of the day of each."""
 
-    learned: list[tuple[str, Learned]]
+    rows: Fixed
+    hours: I64
+
+
+class _Verdict(NamedTuple):
+    """What is beyond which bound."""
+
+    measure: Measure
+    distance: float
+    bound: float
+
+
+class KeptSkew(msgspec.Struct, frozen=True):
+    """What is saved of a model's skew beside its arrays: under which declared `bounds`, the hour of
+    the `first` judgement (None: there was none), the newest `hour` that was asked in, how many were
+    asked and learned from `since` the newest judgement, and what was beyond a bound."""
+
     bounds: dict[str, float]
+    first: int | None
     hour: int
-    since: int
+    since: tuple[int, int]
     told: list[DriftFigures]
 
 
@@ -76,9 +95,15 @@ class Skew:
         self._bounds = bounds or {}
         self._asked: list[Fixed] = []
         self._learned: list[Fixed] = []
-        self._usual: dict[Cell, Learned] = {}
-        self._hour = _NO_HOUR  # of the newest judgement
-        self._since = 0  # how many were asked after it
+        self._usual = [
+            *(Usual(is_number=False) for _ in self._categories),
+            *(Usual(is_number=True) for _ in self._numbers),
+        ]
+        self._first: int | None = None  # the hour of the first judgement
+        self._hour = _NO_HOUR  # the newest that was asked in
+        # How many were asked, and learned from, since the newest judgement.
+        self._new_asked = 0
+        self._new_learned = 0
         self.told: list[DriftFigures] = []
 
     def take(self, rows: Fixed, asked: Bools, learned: Bools) -> None:
@@ -90,53 +115,68 @@ class Skew:
             first = after
             if self.is_known:
                 self._judge()
+            self._new_asked = 0
+            self._new_learned = 0
         self._take(rows, asked, learned, slice(first, None))
+        places = np.flatnonzero(asked)
+        if len(places):
+            self._hour = max(self._hour, int(rows["asked_at"][places].max()) // HOUR_MS)
 
     def kept(self) -> KeptSkew:
-        """What `restore` goes on with, beside the `vectors`."""
-        learned = [
-            (feature, msgspec.structs.replace(known)) for (_, feature), known in self._usual.items()
-        ]
-        return KeptSkew(learned, dict(self._bounds), self._hour, self._since, self.told)
+        """What `restore` goes on with, beside the `arrays`."""
+        since = (self._new_asked, self._new_learned)
+        return KeptSkew(dict(self._bounds), self._first, self._hour, since, self.told)
 
-    def vectors(self) -> dict[str, Fixed]:
-        """The newest that were asked on and that were learned from, where there are any."""
-        found = {}
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """The newest vectors that were asked on and that were learned from, where there are any,
+        and what is usual of each feature."""
+        found: dict[str, npt.NDArray[Any]] = {}
         if self._asked:
             found["asked"] = _joined(self._asked, ASKED)
         if self._learned:
             found["learned"] = _joined(self._learned, LEARNED)
+        for at, usual in enumerate(self._usual):
+            for name, array in usual.kept().items():
+                found[f"{at}.{name}"] = array
         return found
 
-    def restore(self, kept: KeptSkew, vectors: Mapping[str, Fixed]) -> None:
+    def restore(self, kept: KeptSkew, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
         """Go on with what was saved of the same features and bounds."""
-        self._usual = {(None, feature): known for feature, known in kept.learned}
+        self._first = kept.first
         self._hour = kept.hour
-        self._since = kept.since
+        self._new_asked, self._new_learned = kept.since
         self.told = kept.told
-        self._asked = [vectors["asked"]] if "asked" in vectors else []
-        self._learned = [vectors["learned"]] if "learned" in vectors else []
+        self._asked = [arrays["asked"]] if "asked" in arrays else []
+        self._learned = [arrays["learned"]] if "learned" in arrays else []
+        for at in range(len(self._usual)):
+            prefix = f"{at}."
+            own = {
+                name.removeprefix(prefix): array
+                for name, array in arrays.items()
+                if name.startswith(prefix)
+            }
+            self._usual[at] = Usual.restored(at >= len(self._categories), own)
 
     def _take(self, rows: Fixed, asked: Bools, learned: Bools, part: slice) -> None:
+        self._new_asked += int(np.count_nonzero(asked[part]))
+        self._new_learned += int(np.count_nonzero(learned[part]))
         self._asked = _newest(self._asked, rows[part][asked[part]], ASKED)
         self._learned = _newest(self._learned, rows[part][learned[part]], LEARNED)
 
     def _turns(self, rows: Fixed, asked: Bools) -> Iterator[int]:
-        """After which rows it is judged, as of the hour that `_hour` is then."""
+        """Before which rows it is judged: those that are the first of a later hour, once enough
+        were asked. `_hour` is then the one that is over."""
         places = np.flatnonzero(asked)
-        hours = rows["asked_at"][places] // HOUR_MS
-        at = JUDGED_EVERY - self._since - 1
-        self._since += len(places)
-        while True:
-            at = max(at, 0)
-            new = np.flatnonzero(hours[at:] > self._hour)
-            if not len(new):
-                return
-            at += int(new[0])
-            self._hour = int(hours[at])
-            self._since = len(places) - at - 1
-            yield int(places[at]) + 1
-            at += JUDGED_EVERY
+        newest = np.maximum.accumulate(
+            np.concatenate([[self._hour], rows["asked_at"][places] // HOUR_MS])
+        )
+        begun = -self._new_asked  # since which of the places
+        for at in np.flatnonzero(newest[1:] > newest[:-1]).tolist():
+            if at - begun < JUDGED_FROM:
+                continue
+            self._hour = int(newest[at])
+            begun = at
+            yield int(places[at])
 
     @property
     def is_known(self) -> bool:
@@ -150,33 +190,117 @@ class Skew:
         return [self._figures(pair) for pair in self._pairs()]
 
     def _pairs(self) -> Iterator[_Pair]:
-        both = (_joined(self._asked, ASKED), _joined(self._learned, LEARNED))
-        for at, name in enumerate(self._categories):
-            yield _Pair(name, *(_categories(rows["categories"][:, at]) for rows in both))
-        for at, name in enumerate(self._numbers):
-            yield _Pair(name, *(_numbers(rows["numbers"][:, at]) for rows in both))
+        for at in range(len(self._usual)):
+            yield _Pair(self._name(at), *self._sketches(at))
 
     def _judge(self) -> None:
-        found: dict[Cell, Compared] = {}
-        for feature, asked, learned in self._pairs():
-            comparison = compared(asked, learned)
-            # Both have rows, and all that is known of those is known.
+        if self._first is None:
+            self._first = self._hour
+        asked = _part(self._asked, ASKED, self._new_asked)
+        learned = _part(self._learned, LEARNED, self._new_learned)
+        recent = _joined(self._learned, RECENT)
+        found = []
+        for at, feature in enumerate((*self._categories, *self._numbers)):
+            verdict = self._judged(at, self._column(at, asked), self._recent(at, recent))
+            if verdict is not None:
+                found.append(self._told(at, feature, asked.rows, verdict))
+            # Labels are learned whatever is asked: with them it ends that something is told of.
+            if len(learned.rows) >= LEAST_LEARNED:
+                self._usual[at].learn(self._column(at, learned))
+        named = {each.field for each in found}
+        self.told = [*found, *(each for each in self.told if each.field not in named)]
+
+    def _judged(self, at: int, asked: Column, recent: F64) -> _Verdict | None:
+        """What of a feature is beyond which bound; what is not is learned from."""
+        usual = self._usual[at]
+        measured = usual.measured(asked, recent)
+        bounds = usual.bounds
+        beyond = measured > bounds
+        is_watched = not self._weeks_missing
+        if not (is_watched and beyond.any()):
+            usual.learn(asked)
+            # Also while a bound is declared: that may be taken back.
+            if self._weeks_since >= FILLED_WEEKS:
+                usual.largest = np.maximum(usual.largest, measured)
+        declared = self._bounds.get(self._name(at))
+        if declared is not None:
+            comparison = compared(*self._sketches(at))
             assert comparison is not None
-            found[None, feature] = Compared(comparison, unseen_share(asked, learned))
-        beyond = judged(self._hour, found, self._usual, lambda cell: self._bounds.get(cell[1]))
-        named = {each.field for each in beyond}
-        self.told = [*beyond, *(each for each in self.told if each.field not in named)]
+            distance = comparison.jensen_shannon
+            return _Verdict("jensen_shannon", distance, declared) if distance > declared else None
+        if not (is_watched and beyond.any()):
+            return None
+        worst = int(np.argmax(np.where(beyond, measured / bounds, 0.0)))
+        return _Verdict(MEASURES[worst], float(measured[worst]), float(bounds[worst]))
+
+    def _name(self, at: int) -> str:
+        return (*self._categories, *self._numbers)[at]
+
+    def _column(self, at: int, part: _Part) -> Column:
+        categories = len(self._categories)
+        if at < categories:
+            return Column.of_categories(part.rows["categories"][:, at], part.hours)
+        return Column.of_numbers(part.rows["numbers"][:, at - categories], part.hours)
+
+    def _recent(self, at: int, rows: Fixed) -> F64:
+        categories = len(self._categories)
+        if at < categories:
+            return np.empty(0)
+        values = rows["numbers"][:, at - categories].astype(np.float64)
+        found: F64 = values[~np.isnan(values)]
+        return found
+
+    def _sketches(self, at: int, asked: Fixed | None = None) -> tuple[Sketch, Sketch]:
+        """Of the newest asked, or of some of them, and of what was learned from."""
+        if asked is None:
+            asked = _joined(self._asked, ASKED)
+        learned = _joined(self._learned, LEARNED)
+        return self._sketch(at, asked), self._sketch(at, learned)
+
+    def _sketch(self, at: int, rows: Fixed) -> Sketch:
+        categories = len(self._categories)
+        if at < categories:
+            return _categories(rows["categories"][:, at])
+        return _numbers(rows["numbers"][:, at - categories])
+
+    def _told(self, at: int, feature: str, asked: Fixed, verdict: _Verdict) -> DriftFigures:
+        """With what is to be seen of the values themselves."""
+        of_hour = None if verdict.measure == "jensen_shannon" else asked
+        found = compared(*self._sketches(at, of_hour))
+        # Both have rows, and all that is known of those is known.
+        assert found is not None
+        moved = found.most_moved
+        return DriftFigures(
+            field=feature,
+            hour_ms=self._hour * HOUR_MS,
+            measure=verdict.measure,
+            distance=verdict.distance,
+            bound=verdict.bound,
+            psi=found.psi,
+            largest=found.largest,
+            events=found.now,
+            reference_events=found.reference,
+            moved=moved.name,
+            share=moved.now / found.now,
+            usual_share=moved.reference / found.reference,
+        )
+
+    @property
+    def _weeks_since(self) -> int:
+        return 0 if self._first is None else (self._hour - self._first) // WEEK
+
+    @property
+    def _weeks_missing(self) -> int:
+        """Until what is usual is known well enough."""
+        return max(0, LEARN_WEEKS - self._weeks_since)
 
     def _figures(self, pair: _Pair) -> SkewFigures:
         found = compared(pair.asked, pair.learned)
         assert found is not None
-        usual = self._usual.get((None, pair.feature))
         bound = self._bounds.get(pair.feature)
         weeks_missing = None
-        if bound is None and usual is not None:
-            weeks_missing = usual.weeks_missing(self._hour)
-            if not weeks_missing:
-                bound = usual.bound
+        if bound is None and self._first is not None:
+            weeks_missing = self._weeks_missing
         return SkewFigures(
             feature=pair.feature,
             psi=found.psi,
@@ -187,6 +311,13 @@ class Skew:
             bound=bound,
             weeks_missing=weeks_missing,
         )
+
+
+def _part(kept: list[Fixed], most: int, new: int) -> _Part:
+    """The newest of them that are new."""
+    rows = _joined(kept, most)
+    rows = rows[len(rows) - min(new, len(rows)) :]
+    return _Part(rows, rows["asked_at"] // HOUR_MS % HOURS_A_DAY)
 
 
 def _newest(kept: list[Fixed], given: Fixed, most: int) -> list[Fixed]:
@@ -224,9 +355,7 @@ def _numbers(column: npt.NDArray[Any]) -> Sketch:
     there = values[~np.isnan(values)]
     if not len(there):
         return Sketch(len(values))
-    bits = there.view(np.int64)
-    ordered = bits ^ ((bits >> 63) & _MAGNITUDE)
-    keys, counts = np.unique(ordered >> DROPPED_BITS, return_counts=True)
+    keys, counts = np.unique(keys_of(there), return_counts=True)
     level = _level(keys)
     if level:
         keys, counts = _coarser(keys, counts, level)

@@ -74,13 +74,13 @@ def test_one_that_goes_on_from_what_was_kept_tells_what_one_that_read_all_does(
 ) -> None:
     model = replace(toy_app().models[0], skew_bounds={"price": 0.2})
     judgements: list[int] = []
-    judged = skew.judged
+    judge = skew.Skew._judge
 
-    def counted(hour: int, *rest: Any) -> Any:
-        judgements.append(hour)
-        return judged(hour, *rest)
+    def counted(judging: skew.Skew) -> None:
+        judgements.append(judging._hour)
+        judge(judging)
 
-    monkeypatch.setattr(skew, "judged", counted)
+    monkeypatch.setattr(skew.Skew, "_judge", counted)
     batch = examples(model)
     whole = read(model, batch, {})
     assert whole.skewed
@@ -97,10 +97,11 @@ def test_one_that_goes_on_from_what_was_kept_tells_what_one_that_read_all_does(
         judgements.clear()
         found = served_file.restored(tmp_path, "toy")
         again = read(replace(model, slices=slices), batch, found, identity)
-        assert judgements == [hour for hour in every if hour >= FIRST_HOUR + first]
+        # The newest hour was not over yet.
+        assert judgements == [hour for hour in every if hour >= FIRST_HOUR + first - 1]
         if slices == model.slices:
             assert told(again) == told(whole)
-    # The first questions come before anything was learned.
+    # The first questions come before anything was learned, and the last hour is not over: one of many.
     assert len(every) == BLOCKS - 1
 
 

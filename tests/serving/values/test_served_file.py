@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from freshet.serving.status.status import DriftFigures
-from freshet.serving.values.drift import Learned
 from freshet.serving.values.served_file import (
     ASIDE,
     FILE,
@@ -35,7 +34,7 @@ TOLD = DriftFigures(
     share=0.5,
     usual_share=0.1,
 )
-KEPT = KeptSkew([("price", Learned(3, 0.25, 7, 0.125))], {"price": 0.5}, 9, 41, [TOLD])
+KEPT = KeptSkew({"price": 0.5}, 3, 9, (41, 17), [TOLD])
 ARRAYS = {"rows": np.zeros(3, np.dtype([("x", "<f4", (2,))])), "counts": np.arange(4)}
 MODELS = {"late": KeptServed("a log", 17, "so", KEPT, packed(ARRAYS))}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -14,7 +14,7 @@ import pytest
 from freshet.schemas.durations import HOUR_MS
 from freshet.schemas.topics.topic_statistics import Statistics
 from freshet.schemas.wire.blocks import Block
-from freshet.serving.values.drift import LEARN_WEEKS, SOURCES, WEEK
+from freshet.serving.values.drift import LEARN_WEEKS, LEAST_EVENTS, SOURCES, WEEK
 from freshet.serving.values.history import Period
 from freshet.serving.values.report import Asked, report
 from freshet.serving.values.topic import KeptTopic, TopicStatistics
@@ -120,6 +120,36 @@ def test_a_field_that_is_shifted_at_one_source_is_named_once_its_hour_is_over(
     assert drift.events == 30
     assert drift.distance > drift.bound
     assert drift.share != drift.usual_share
+
+
+@pytest.mark.parametrize("events", [LEAST_EVENTS, 30])
+@pytest.mark.parametrize(
+    ("change", "item", "field"),
+    [
+        (lambda price: price * 1.6, "tea", "price"),
+        (lambda price: price * 100, "tea", "price"),
+        (lambda price: 0.0, "tea", "price"),
+        (lambda price: 20.0, "tea", "price"),
+        (lambda price: None, "tea", "price"),
+        (lambda price: price, "thee", "item"),
+    ],
+    ids=["another unit", "cents", "zeros", "a constant", "missing", "renamed"],
+)
+def test_any_kind_of_shift_at_one_source_is_named_from_ten_events_on(
+    usual: tuple[KeptTopic, bytes],
+    change: Callable[[float], float | None],
+    item: str,
+    field: str,
+    events: int,
+) -> None:
+    statistics, told, hour = after_usual(usual[0])
+    draw = random.Random(2)
+    fed(statistics, told.sell(hour, "a", [draw.gauss(20.0, 3.0) for _ in range(30)]))
+    changed = [change(draw.gauss(20.0, 3.0)) for _ in range(events)]
+    fed(statistics, told.sell(hour, "b", changed, item), told.tick(hour + 1.5))
+    # That one source brings less is told of beside it.
+    found = {(drift.field, drift.source) for drift in statistics.figures().drifts}
+    assert found - {(SOURCES, None)} == {(field, "b")}
 
 
 def test_a_source_that_brings_too_much_is_named(usual: tuple[KeptTopic, bytes]) -> None:
