@@ -50,7 +50,21 @@ async function refresh(topic, source) {
   chose();
 }
 
-const howFar = (d) => (d.measure === "unseen" ? `${percent(d.distance, 1)} of values unseen, bound ${percent(Math.min(1, d.bound), 1)}` : `${fixed(d.distance, 2)} apart, bound ${fixed(d.bound, 2)}`);
+// As the command and alerts say it (`serving/status/measures.py`).
+const SHARES = {
+  unseen: "of values unseen",
+  new_values: "of different values new",
+  outside: "far outside of all before",
+  one_value: "more of one value",
+  hour: "never at this hour before",
+  missing: "more missing",
+};
+const SIZES = { level: "widths outside", magnitude: "doublings beyond" };
+const howFar = ({ measure, distance, bound }) => {
+  if (SHARES[measure]) return `${percent(distance, 1)} ${SHARES[measure]}, bound ${percent(Math.min(1, bound), 1)}`;
+  if (SIZES[measure]) return `${fixed(distance, 1)} ${SIZES[measure]}, bound ${fixed(bound, 1)}`;
+  return `${fixed(distance, 2)} apart, bound ${fixed(bound, 2)}`;
+};
 
 function about(statistics, found) {
   if (!statistics.reference) return "";  // None are kept, and the answer says so.
