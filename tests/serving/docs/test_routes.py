@@ -36,7 +36,7 @@ from freshet.streams.sqlite.log import SqliteLog
 from tests import howto
 from tests.consumers_app import APP, HOUR
 from tests.serving.page import chromium
-from tests.serving.page.test_page import serving
+from tests.serving.page.test_page import listening
 from tests.serving.web.test_app import call
 
 INFER = {("post", openapi.INFER), ("post", openapi.INFER_VERSION)}
@@ -238,7 +238,7 @@ def test_the_page_allows_no_scripts_and_loads_nothing(scorer: ScorerApp) -> None
 def test_the_page_can_be_read_on_a_phone_and_a_desk(
     scorer: ScorerApp, width: int, dark: bool
 ) -> None:
-    with serving(scorer) as url, chromium.browser() as page:
+    with listening(scorer) as url, chromium.browser() as page:
         page.show(width, 800, dark=dark, touch=width < 600)
         page.open(f"{url}docs")
         page.wait("document.readyState === 'complete' && document.querySelector('article')")
