@@ -44,6 +44,7 @@ EXAMPLE = '{"features": ["view:feature"], "entities": {"key": ["…"]}}'
 _NAMES = np.array([STATUSES.get(i, "INVALID") for i in range(max(STATUSES) + 1)])
 
 
+Distinct = tuple[list[bytes], list[int]]
 _Values = npt.NDArray[np.float64] | npt.NDArray[np.int64] | npt.NDArray[Any]
 Entity = str | int | bool | None
 Entities = Mapping[str, Sequence[Entity]]
@@ -60,6 +61,11 @@ class FeaturesRequest(msgspec.Struct):
     features: list[str] = []
     feature_service: str | None = None
     full_feature_names: bool = False
+
+    @property
+    def rows(self) -> int:
+        """How many are asked for."""
+        return _rows_of(self.entities)
 
 
 class FeatureNames(msgspec.Struct):
@@ -216,7 +222,7 @@ class FeatureReader:
         """All features of the views, by view and name."""
         texts = _Texts(entities)
         n = _rows_of(entities)
-        keys = [distinct_keys(texts.of(v), v.keys, n) for v in views]
+        keys = [texts.distinct(v, n) for v in views]
         wanted = [
             RowKeys(self._stored_as[v.name], distinct) for v, (distinct, _) in zip(views, keys)
         ]
@@ -226,28 +232,42 @@ class FeatureReader:
             as_of = np.full(len(rows.packed), as_of_ms)
             done = finish(view.plan, rows.packed, as_of, view.max_age_ms)
             times = _times(done.status != NOT_FOUND, as_of - done.age_ms)[place].tolist()
-            status = done.status[place]
-            of_view: dict[str, FeatureColumn] = {}
-            for name, values in zip(view.plan.names, done.values.T):
-                shown, there = self._shown(view, name, done, values)
-                of_view[name] = _column(shown[place], there[place], status, times)
-            out[view.name] = of_view
+            out[view.name] = self._columns(view, done, place, times)
         return out
 
-    def _shown(
-        self, view: View, name: str, done: Finished, values: npt.NDArray[np.float64]
-    ) -> tuple[_Values, npt.NDArray[np.bool_]]:
-        """The values of a feature as consumers get them, and which are there."""
-        texts = self._texts[view.name]
-        found = None
-        if name in done.lists:
-            found = texts.lists_of(name, done)
-        elif name in texts.names:
-            found = texts.of(name, done, values)
-        if found is not None:
-            return found, np.array([one is not None for one in found], np.bool_)
+    def _columns(
+        self, view: View, done: Finished, place: Sequence[int], times: list[str]
+    ) -> dict[str, FeatureColumn]:
+        """The features of a view by name, of the rows at each `place`."""
+        # All at once: a call of numpy costs more than what it does for a row.
+        values = done.values[place].T
         # An infinite value counts as missing, too: JSON has no number for it.
-        return done.wholes.get(name, values), np.isfinite(values)
+        there = np.isfinite(values)
+        shown: npt.NDArray[Any] = values.astype(object)
+        for at, name in enumerate(view.plan.names):
+            found = self._otherwise(view, name, done, done.values[:, at])
+            if found is None:
+                continue
+            shown[at] = found.astype(object)[place]
+            # Of a whole number it is told by its float64.
+            if found.dtype == object:
+                there[at] = [one is not None for one in shown[at]]
+        status = np.where((done.status[place] == PRESENT) & ~there, NULL_VALUE, done.status[place])
+        shown[status != PRESENT] = None
+        columns = zip(view.plan.names, shown.tolist(), _NAMES[status].tolist())
+        return {name: FeatureColumn(own, told, times) for name, own, told in columns}
+
+    def _otherwise(
+        self, view: View, name: str, done: Finished, values: npt.NDArray[np.float64]
+    ) -> _Values | None:
+        """A feature as consumers get it, where that is no float64: as a list, a text, or a whole
+        number; None where it is one."""
+        texts = self._texts[view.name]
+        if name in done.lists:
+            return texts.lists_of(name, done)
+        if name in texts.names:
+            return texts.of(name, done, values)
+        return done.wholes.get(name)
 
 
 def _names(refs: Sequence[FeatureRef], request: FeaturesRequest) -> list[str]:
@@ -281,12 +301,21 @@ class _Texts:
     def __init__(self, entities: Entities) -> None:
         self._entities = entities
         self._made: dict[tuple[str, str | None], Sequence[str]] = {}
+        self._distinct: dict[tuple[tuple[str, str | None], ...], Distinct] = {}
 
     def of(self, view: View) -> dict[str, Sequence[str]]:
         """Of the view's key fields, by name."""
         # Its topics have keys of one kind.
         fields = view.topics[0].all_fields
         return {name: self._column(name, fields[name]) for name in view.keys}
+
+    def distinct(self, view: View, rows: int) -> Distinct:
+        """The view's keys, as `distinct_keys` has them; views of one key have the same."""
+        fields = view.topics[0].all_fields
+        kinds = tuple((name, fields[name].key_kind) for name in view.keys)
+        if kinds not in self._distinct:
+            self._distinct[kinds] = distinct_keys(self.of(view), view.keys, rows)
+        return self._distinct[kinds]
 
     def _column(self, name: str, field: Field) -> Sequence[str]:
         place = name, field.key_kind
@@ -315,15 +344,6 @@ def _column_of_texts(name: str, field: Field, values: Sequence[Entity]) -> Seque
 def _entity(values: list[Entity]) -> FeatureColumn:
     n = len(values)
     return FeatureColumn(list(values), [STATUSES[PRESENT]] * n, [NEVER] * n)
-
-
-def _column(
-    values: _Values, there: npt.NDArray[np.bool_], status: npt.NDArray[np.uint8], times: list[str]
-) -> FeatureColumn:
-    status = np.where((status == PRESENT) & ~there, NULL_VALUE, status)
-    shown: npt.NDArray[Any] = values.astype(object)
-    shown[status != PRESENT] = None
-    return FeatureColumn(shown.tolist(), _NAMES[status].tolist(), times)
 
 
 def _times(

@@ -8,6 +8,9 @@ whoever asks for the key is told, and takes the row neither for an absent one no
 
 from __future__ import annotations
 
+import numpy as np
+import numpy.typing as npt
+
 from freshet.features.stores.contract import VERSION_BYTES
 
 MARK = b"\xfffreshet:refused"
@@ -23,6 +26,11 @@ def refusal(version: bytes, why: str) -> bytes:
 def is_refusal(row: bytes) -> bool:
     """Whether a stored value is one."""
     return row.startswith(MARK, VERSION_BYTES)
+
+
+def may_hold_refusals(data: npt.NDArray[np.uint8]) -> bool:
+    """Whether any of the rows may be one whose bytes, uint8 `[n]`, come one after the other."""
+    return MARK in data.tobytes()
 
 
 def why_of(row: bytes) -> str:

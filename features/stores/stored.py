@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from freshet.features.packed import Packed
 from freshet.features.stores.contract import NONE_REFUSED, VERSION_BYTES, RowKeys, Rows
-from freshet.features.stores.refusals import is_refusal, why_of
+from freshet.features.stores.refusals import is_refusal, may_hold_refusals, why_of
 
 T = TypeVar("T")
 I64 = npt.NDArray[np.int64]
@@ -45,9 +45,11 @@ def rows_of(values: Sequence[bytes | None], generation: str) -> Rows:
     """Rows from stored values; what is missing is absent, and a bare version is no row. Of one that
     the store refused there is what says so in its place."""
     found = [value if value and len(value) > VERSION_BYTES else b"" for value in values]
+    packed = Packed.of(found)
+    # Nearly never: one search over all of them, in place of a look at each.
+    if not may_hold_refusals(packed.data):
+        return Rows(packed, generation)
     refused = {at: why_of(value) for at, value in enumerate(found) if is_refusal(value)}
-    if not refused:
-        return Rows(Packed.of(found), generation)
     for at in refused:
         found[at] = b""
     return Rows(Packed.of(found), generation, refused)

@@ -20,7 +20,7 @@ from freshet.features.catalog import open_store
 from freshet.features.partition.events import More
 from freshet.features.partition.rows import ViewRows
 from freshet.features.stores.complete_store import CompleteStore
-from freshet.features.stores.contract import RowKeys, Rows, Store
+from freshet.features.stores.contract import NotAtOnce, RowKeys, Rows, Store
 from freshet.features.stores.marks import PartitionMark
 from freshet.features.stores.memory_store import MemoryStore
 from freshet.roles.interface import interface
@@ -28,6 +28,7 @@ from freshet.schemas.text.columns import Texts
 from freshet.servers.redis_server import RedisServer
 from freshet.serving.scoring.reach import Reach
 from freshet.serving.web.app import ScorerApp
+from freshet.serving.web.features import ROWS_AT_ONCE
 from freshet.streams.clock import ManualClock
 from freshet.streams.sqlite.log import SqliteLog
 from tests.consumers_app import APP, HOUR, put_rows
@@ -176,6 +177,34 @@ class SlowStore(MemoryStore):
         self.reached.set()
         assert self.go.wait(20)
         return super().read(wanted)
+
+    def read_at_once(self, wanted: Sequence[RowKeys], within_seconds: float) -> list[Rows]:
+        raise NotAtOnce("store", "does not answer at once", "Read it on a thread.")
+
+
+class NearStore(MemoryStore):
+    """Notes who asks it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.at_once, self.on_threads = 0, 0
+
+    def read(self, wanted: Sequence[RowKeys]) -> list[Rows]:
+        self.on_threads += 1
+        return super().read(wanted)
+
+    def read_at_once(self, wanted: Sequence[RowKeys], within_seconds: float) -> list[Rows]:
+        self.at_once += 1
+        return super().read(wanted)
+
+
+def test_few_rows_are_read_from_the_event_loop_and_many_on_a_thread(tmp_path: Path) -> None:
+    store = NearStore()
+    app = scorer_over(store, tmp_path)
+    for rows, asked in ((1, (1, 0)), (ROWS_AT_ONCE, (2, 0)), (ROWS_AT_ONCE + 1, (2, 1))):
+        entities = {name: values[:1] * rows for name, values in ASKED["entities"].items()}
+        assert ask(app, {**ASKED, "entities": entities}).status_code == 200
+        assert (store.at_once, store.on_threads) == asked
 
 
 def test_a_slow_store_keeps_no_other_request_waiting(tmp_path: Path) -> None:
