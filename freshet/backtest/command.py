@@ -17,13 +17,13 @@ from freshet.backtest.lines import Compared, compared
 from freshet.backtest.page import page_of
 from freshet.backtest.prequential import answered
 from freshet.backtest.text import as_json, show_lines
+from freshet.datasets.command import write_file
 from freshet.datasets.recorded_run import RecordedRun, model_of, open_run
 from freshet.figures import count, duration
 from freshet.learners.model import Model
 from freshet.past.moments import ms_of
 from freshet.schemas.durations import milliseconds
-from freshet.schemas.errors import ComponentError, RequestError
-from freshet.schemas.whole_files import write_whole
+from freshet.schemas.errors import RequestError
 from freshet.terminal import marked
 
 SUCH_AS = "such as 5m,1h,6h,1d,7d"
@@ -95,7 +95,7 @@ def run_backtest(run_dir: str, wanted: Wanted, shown: Shown) -> None:
     )
     _refuse_nothing(found, course, every)
     if page is not None:
-        _write(page, page_of(found, model.name, made_of))
+        write_file(page, memoryview(page_of(found, model.name, made_of).encode()))
     if shown.as_json:
         print(json.dumps(as_json(found)))
         return
@@ -162,14 +162,3 @@ def _pace(course: Course, seconds: float) -> str:
     lived_ms = int(course.asked_ms[-1] - course.asked_ms[0])
     times = lived_ms / 1000 / max(seconds, 1e-3)
     return f"{duration(lived_ms)} of the app's time in {seconds:.1f} s, {times:,.0f} × as fast"
-
-
-def _write(page: Path, text: str) -> None:
-    try:
-        write_whole(page, memoryview(text.encode()))
-    except OSError as error:
-        raise ComponentError(
-            f"file {page}",
-            f"cannot be written: {error.strerror or error}",
-            "Name another with -o, or make room.",
-        ) from error

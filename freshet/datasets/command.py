@@ -43,17 +43,26 @@ def write_dataset(run_dir: str, wanted: Wanted, to: Path, console: Console) -> N
     frame = _frame(run_dir, wanted)
     buffer = io.BytesIO()
     frame.write_parquet(buffer)
+    write_file(to, buffer.getbuffer())
+    fates = frame["fate"].value_counts(sort=True).iter_rows()
+    told = ", ".join(f"{count(rows)} {fate}" for fate, rows in fates)
+    console.print(marked("{}  {} questions{}", str(to), count(len(frame)), told and f": {told}"))
+
+
+def write_file(to: Path, data: memoryview) -> None:
+    """Write a file that was named with -o, whole or not at all.
+
+    Raises:
+        ComponentError: it cannot be written.
+    """
     try:
-        write_whole(to, buffer.getbuffer())
+        write_whole(to, data)
     except OSError as error:
         raise ComponentError(
             f"file {to}",
             f"cannot be written: {error.strerror or error}",
             "Name another with -o, or make room.",
         ) from error
-    fates = frame["fate"].value_counts(sort=True).iter_rows()
-    told = ", ".join(f"{count(rows)} {fate}" for fate, rows in fates)
-    console.print(marked("{}  {} questions{}", str(to), count(len(frame)), told and f": {told}"))
 
 
 def _frame(run_dir: str, wanted: Wanted) -> pl.DataFrame:
