@@ -19,12 +19,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
 from freshet.schemas.durations import HOUR_MS
-from freshet.serving.status.status import DriftFigures
+from freshet.serving.status.status import DriftFigures, Measure
 from freshet.serving.values.history import Cell, Period, Sketches, by_cell
 from freshet.streams.sketches.comparison import Comparison, compared, unseen
 from freshet.streams.sketches.sketch import Sketch, merged
@@ -78,7 +78,7 @@ class Compared(NamedTuple):
 class Verdict(NamedTuple):
     """What is beyond which bound."""
 
-    measure: Literal["jensen_shannon", "unseen"]
+    measure: Measure
     distance: float
     bound: float
 
@@ -97,7 +97,7 @@ def judged(
         known.hours += 1
         verdict = _verdict(each, known, declared(cell), hour)
         if verdict is not None:
-            told.append(_told(cell, hour, each.comparison, verdict))
+            told.append(drift_told(cell, hour, each.comparison, verdict))
         else:
             known.highest = max(known.highest, each.comparison.jensen_shannon)
             known.unseen = max(known.unseen, each.unseen)
@@ -196,7 +196,8 @@ def _key(name: str) -> int:
     return int.from_bytes(digest, "big") >> 1
 
 
-def _told(cell: Cell, hour: int, comparison: Comparison, verdict: Verdict) -> DriftFigures:
+def drift_told(cell: Cell, hour: int, comparison: Comparison, verdict: Verdict) -> DriftFigures:
+    """What is told of a field of a source (None: of all) in an hour (since 1970)."""
     source, field = cell
     moved = comparison.most_moved
     return DriftFigures(

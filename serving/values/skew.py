@@ -19,8 +19,8 @@ import numpy as np
 import numpy.typing as npt
 
 from freshet.schemas.durations import HOUR_MS
-from freshet.serving.status.status import DriftFigures, Measure, SkewFigures
-from freshet.serving.values.drift import LEARN_WEEKS, WEEK
+from freshet.serving.status.status import DriftFigures, SkewFigures
+from freshet.serving.values.drift import LEARN_WEEKS, WEEK, Verdict, drift_told
 from freshet.serving.values.usual import HOURS_A_DAY, MEASURES, RECENT, Column, Usual, keys_of
 from freshet.streams.sketches.comparison import compared
 from freshet.streams.sketches.sketch import Sketch
@@ -57,14 +57,6 @@ class _Part(NamedTuple):
 
     rows: Fixed
     hours: I64
-
-
-class _Verdict(NamedTuple):
-    """What is beyond which bound."""
-
-    measure: Measure
-    distance: float
-    bound: float
 
 
 class KeptSkew(msgspec.Struct, frozen=True):
@@ -210,7 +202,7 @@ class Skew:
         named = {each.field for each in found}
         self.told = [*found, *(each for each in self.told if each.field not in named)]
 
-    def _judged(self, at: int, asked: Column, recent: F64) -> _Verdict | None:
+    def _judged(self, at: int, asked: Column, recent: F64) -> Verdict | None:
         """What of a feature is beyond which bound; what is not is learned from."""
         usual = self._usual[at]
         measured = usual.measured(asked, recent)
@@ -227,11 +219,11 @@ class Skew:
             comparison = compared(*self._sketches(at))
             assert comparison is not None
             distance = comparison.jensen_shannon
-            return _Verdict("jensen_shannon", distance, declared) if distance > declared else None
+            return Verdict("jensen_shannon", distance, declared) if distance > declared else None
         if not (is_watched and beyond.any()):
             return None
         worst = int(np.argmax(np.where(beyond, measured / bounds, 0.0)))
-        return _Verdict(MEASURES[worst], float(measured[worst]), float(bounds[worst]))
+        return Verdict(MEASURES[worst], float(measured[worst]), float(bounds[worst]))
 
     def _name(self, at: int) -> str:
         return (*self._categories, *self._numbers)[at]
@@ -263,27 +255,13 @@ class Skew:
             return _categories(rows["categories"][:, at])
         return _numbers(rows["numbers"][:, at - categories])
 
-    def _told(self, at: int, feature: str, asked: Fixed, verdict: _Verdict) -> DriftFigures:
+    def _told(self, at: int, feature: str, asked: Fixed, verdict: Verdict) -> DriftFigures:
         """With what is to be seen of the values themselves."""
         of_hour = None if verdict.measure == "jensen_shannon" else asked
         found = compared(*self._sketches(at, of_hour))
         # Both have rows, and all that is known of those is known.
         assert found is not None
-        moved = found.most_moved
-        return DriftFigures(
-            field=feature,
-            hour_ms=self._hour * HOUR_MS,
-            measure=verdict.measure,
-            distance=verdict.distance,
-            bound=verdict.bound,
-            psi=found.psi,
-            largest=found.largest,
-            events=found.now,
-            reference_events=found.reference,
-            moved=moved.name,
-            share=moved.now / found.now,
-            usual_share=moved.reference / found.reference,
-        )
+        return drift_told((None, feature), self._hour, found, verdict)
 
     @property
     def _weeks_since(self) -> int:
