@@ -18,6 +18,7 @@ from freshet.datafiles.csv_blocks import warm as warm_csv
 from freshet.demo.flights import APP
 from freshet.demo.flights.schedule import Schedule, Step
 from freshet.features.partition.warm import warm as warm_rows
+from freshet.features.reading.value_columns import warm as warm_columns
 from freshet.features.stores.memory_store import MemoryStore
 from freshet.runs import logs
 from freshet.schemas.durations import HOUR_MS
@@ -32,6 +33,7 @@ def main() -> None:
     started = time.monotonic()
     warm_decoding()
     warm_rows()
+    warm_columns()
     warm_csv()
     app = load(APP)
     store = MemoryStore()

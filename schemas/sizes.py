@@ -38,8 +38,10 @@ def cuts(
     [(0, 2), (2, 3), (3, 4), (4, 5)]
     """
     count = len(sizes)
+    if not count:
+        return []
     # By far the most batches are small, and what follows is slower than what it saves them.
-    if 0 < count <= most and _total(sizes) <= most_bytes:
+    if count <= most and _total(sizes) <= most_bytes:
         return [(0, count)]
     ends = np.cumsum(sizes, dtype=np.int64)
     spans: list[tuple[int, int]] = []

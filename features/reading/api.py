@@ -9,45 +9,30 @@ entities come first among its columns.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from functools import lru_cache
+from typing import NamedTuple
 
 import msgspec
-import numpy as np
-import numpy.typing as npt
 
-from freshet.features.reading.refused_rows import check_given
-from freshet.features.reading.request_texts import distinct_keys
-from freshet.features.reading.text_values import TextValues
-from freshet.features.rows.finish import (
-    NOT_FOUND,
-    NULL_VALUE,
-    OUTSIDE_MAX_AGE,
-    PRESENT,
-    Finished,
-    finish,
+from freshet.features.reading.entity_texts import (
+    Entities,
+    Entity,
+    EntityTexts,
+    KeyField,
+    key_fields,
 )
+from freshet.features.reading.refused_rows import check_given
+from freshet.features.reading.value_columns import STATUSES, Column, ValueColumns
+from freshet.features.rows.finish import PRESENT, Tables, finish_all, tables_of
 from freshet.features.stores.contract import RowKeys, RowReader
 from freshet.features.views.view import FeatureRef, View
 from freshet.schemas.errors import RequestError
-from freshet.schemas.events.field import Field
-from freshet.schemas.text.keys import canonical, escaped
 
 MAX_ROWS = 4096
-STATUSES = {
-    PRESENT: "PRESENT",
-    NULL_VALUE: "NULL_VALUE",
-    NOT_FOUND: "NOT_FOUND",
-    OUTSIDE_MAX_AGE: "OUTSIDE_MAX_AGE",
-}
+# Ways to ask that are remembered: consumers are programs, which ask in few.
+MOST_QUESTIONS = 256
 NEVER = "1970-01-01T00:00:00.000Z"  # what Feast sends where there is no time
 EXAMPLE = '{"features": ["view:feature"], "entities": {"key": ["…"]}}'
-_NAMES = np.array([STATUSES.get(i, "INVALID") for i in range(max(STATUSES) + 1)])
-
-
-Distinct = tuple[list[bytes], list[int]]
-_Values = npt.NDArray[np.float64] | npt.NDArray[np.int64] | npt.NDArray[Any]
-Entity = str | int | bool | None
-Entities = Mapping[str, Sequence[Entity]]
 
 
 class FeaturesRequest(msgspec.Struct):
@@ -109,6 +94,29 @@ def read_request(body: bytes | memoryview) -> FeaturesRequest:
         ) from error
 
 
+class _Asking(NamedTuple):
+    """A way to ask, all but the entities' values: their names, the features, how they are named in
+    the answer."""
+
+    entities: tuple[str, ...]
+    features: tuple[str, ...]
+    feature_service: str | None
+    full_feature_names: bool
+
+
+class _Plan(NamedTuple):
+    """How it is answered: the columns' names, the views read, their keys, what drives their
+    kernels, of each view the features' places that are asked for, and of each feature its view and
+    its place among those."""
+
+    names: Sequence[str]
+    views: Sequence[View]
+    keys: Sequence[tuple[KeyField, ...]]
+    tables: Tables
+    asked: Sequence[Sequence[int]]
+    order: Sequence[tuple[int, int]]
+
+
 class FeatureReader:
     """Answers consumers of features. `views` come with their names in the store, `services` are
     what models read."""
@@ -122,7 +130,8 @@ class FeatureReader:
         self._views = {v.name: v for v, _ in views}
         self._stored_as = {v.name: name for v, name in views}
         self._services, self._max_rows = services, max_rows
-        self._texts = {view.name: TextValues(view) for view, _ in views}
+        self._columns = {view.name: ValueColumns(view) for view, _ in views}
+        self._plan = lru_cache(MOST_QUESTIONS)(self._planned)
 
     def answer(self, request: FeaturesRequest, store: RowReader, as_of_ms: int) -> FeaturesAnswer:
         """The values of the rows as of a time (app clock, ms), read in one round trip.
@@ -131,18 +140,57 @@ class FeatureReader:
             refuses the row of a key; the text says what was expected. StoreError: the store cannot
             be read.
         """
-        refs = self._refs(request)
-        names = _names(refs, request)
-        views = [self._views[name] for name in dict.fromkeys(r.view for r in refs)]
-        self._check_entities(request.entities, views)
-        columns = self._read(views, request.entities, store, as_of_ms)
-        entities = [_entity(values) for values in request.entities.values()]
-        return FeaturesAnswer(
-            FeatureNames([*request.entities, *names]),
-            [*entities, *(columns[r.view][r.feature] for r in refs)],
+        asking = _Asking(
+            tuple(request.entities),
+            tuple(request.features),
+            request.feature_service,
+            request.full_feature_names,
         )
+        plan = self._plan(asking)
+        self._check_rows(request.entities)
+        found = self._read(plan, request.entities, store, as_of_ms)
+        entities = [_entity(values) for values in request.entities.values()]
+        features = [FeatureColumn(*found[view][place]) for view, place in plan.order]
+        return FeaturesAnswer(FeatureNames([*plan.names]), [*entities, *features])
 
-    def _refs(self, request: FeaturesRequest) -> Sequence[FeatureRef]:
+    def _planned(self, asking: _Asking) -> _Plan:
+        refs = self._refs(asking)
+        names = _names(refs, asking)
+        views = [self._views[name] for name in dict.fromkeys(ref.view for ref in refs)]
+        _check_entities(asking.entities, views)
+        asked: dict[str, list[int]] = {view.name: [] for view in views}
+        at = {view.name: i for i, view in enumerate(views)}
+        order = []
+        for ref in refs:
+            own = asked[ref.view]
+            order.append((at[ref.view], len(own)))
+            own.append(self._views[ref.view].plan.names.index(ref.feature))
+        tables = tables_of([view.plan for view in views], [view.max_age_ms for view in views])
+        keys = [key_fields(view) for view in views]
+        return _Plan([*asking.entities, *names], views, keys, tables, [*asked.values()], order)
+
+    def _read(
+        self, plan: _Plan, entities: Entities, store: RowReader, as_of_ms: int
+    ) -> list[list[Column]]:
+        """The columns of each view that are asked for."""
+        texts = EntityTexts(entities)
+        n = _rows_of(entities)
+        keys = [texts.distinct(fields, n) for fields in plan.keys]
+        wanted = [
+            RowKeys(self._stored_as[view.name], distinct)
+            for view, (distinct, _) in zip(plan.views, keys)
+        ]
+        rows = store.read(wanted)
+        for view, own, (distinct, _) in zip(plan.views, rows, keys):
+            check_given(view.name, distinct, own)
+        plans = [view.plan for view in plan.views]
+        done = finish_all(plans, plan.tables, [own.packed for own in rows], as_of_ms)
+        return [
+            self._columns[view.name].of(finished, place, as_of_ms, asked)
+            for view, finished, (_, place), asked in zip(plan.views, done, keys, plan.asked)
+        ]
+
+    def _refs(self, request: _Asking) -> Sequence[FeatureRef]:
         """The features asked for, each once."""
         if (request.feature_service is None) == (not request.features):
             named = (
@@ -195,17 +243,7 @@ class FeatureReader:
             )
         return FeatureRef(view, feature)
 
-    def _check_entities(self, entities: Entities, views: Sequence[View]) -> None:
-        needed = list(dict.fromkeys(k for v in views for k in v.keys))
-        missing, other = (
-            [k for k in needed if k not in entities],
-            [k for k in entities if k not in needed],
-        )
-        if missing or other:
-            cause = f"lack {', '.join(missing)}" if missing else f"have {', '.join(other)}"
-            keys = "; ".join(f"view {v.name} has key {' and '.join(v.keys) or '()'}" for v in views)
-            wanted = " and ".join(needed) or "none: {}"
-            raise RequestError("entities", cause, f"Send {wanted} ({keys}).")
+    def _check_rows(self, entities: Entities) -> None:
         lengths = {k: len(values) for k, values in entities.items()}
         if len(set(lengths.values())) > 1:
             told = ", ".join(f"{k} has {n} rows" for k, n in lengths.items())
@@ -216,61 +254,19 @@ class FeatureReader:
                 "entities", f"have {n} rows", f"Send 1 to {self._max_rows} rows a request."
             )
 
-    def _read(
-        self, views: Sequence[View], entities: Entities, store: RowReader, as_of_ms: int
-    ) -> dict[str, dict[str, FeatureColumn]]:
-        """All features of the views, by view and name."""
-        texts = _Texts(entities)
-        n = _rows_of(entities)
-        keys = [texts.distinct(v, n) for v in views]
-        wanted = [
-            RowKeys(self._stored_as[v.name], distinct) for v, (distinct, _) in zip(views, keys)
-        ]
-        out: dict[str, dict[str, FeatureColumn]] = {}
-        for view, rows, (distinct, place) in zip(views, store.read(wanted), keys):
-            check_given(view.name, distinct, rows)
-            as_of = np.full(len(rows.packed), as_of_ms)
-            done = finish(view.plan, rows.packed, as_of, view.max_age_ms)
-            times = _times(done.status != NOT_FOUND, as_of - done.age_ms)[place].tolist()
-            out[view.name] = self._columns(view, done, place, times)
-        return out
 
-    def _columns(
-        self, view: View, done: Finished, place: Sequence[int], times: list[str]
-    ) -> dict[str, FeatureColumn]:
-        """The features of a view by name, of the rows at each `place`."""
-        # All at once: a call of numpy costs more than what it does for a row.
-        values = done.values[place].T
-        # An infinite value counts as missing, too: JSON has no number for it.
-        there = np.isfinite(values)
-        shown: npt.NDArray[Any] = values.astype(object)
-        for at, name in enumerate(view.plan.names):
-            found = self._otherwise(view, name, done, done.values[:, at])
-            if found is None:
-                continue
-            shown[at] = found.astype(object)[place]
-            # Of a whole number it is told by its float64.
-            if found.dtype == object:
-                there[at] = [one is not None for one in shown[at]]
-        status = np.where((done.status[place] == PRESENT) & ~there, NULL_VALUE, done.status[place])
-        shown[status != PRESENT] = None
-        columns = zip(view.plan.names, shown.tolist(), _NAMES[status].tolist())
-        return {name: FeatureColumn(own, told, times) for name, own, told in columns}
-
-    def _otherwise(
-        self, view: View, name: str, done: Finished, values: npt.NDArray[np.float64]
-    ) -> _Values | None:
-        """A feature as consumers get it, where that is no float64: as a list, a text, or a whole
-        number; None where it is one."""
-        texts = self._texts[view.name]
-        if name in done.lists:
-            return texts.lists_of(name, done)
-        if name in texts.names:
-            return texts.of(name, done, values)
-        return done.wholes.get(name)
+def _check_entities(entities: Sequence[str], views: Sequence[View]) -> None:
+    needed = list(dict.fromkeys(k for v in views for k in v.keys))
+    missing = [k for k in needed if k not in entities]
+    other = [k for k in entities if k not in needed]
+    if missing or other:
+        cause = f"lack {', '.join(missing)}" if missing else f"have {', '.join(other)}"
+        keys = "; ".join(f"view {v.name} has key {' and '.join(v.keys) or '()'}" for v in views)
+        wanted = " and ".join(needed) or "none: {}"
+        raise RequestError("entities", cause, f"Send {wanted} ({keys}).")
 
 
-def _names(refs: Sequence[FeatureRef], request: FeaturesRequest) -> list[str]:
+def _names(refs: Sequence[FeatureRef], request: _Asking) -> list[str]:
     """What the features are called in the answer. Raises `RequestError` if two columns had the same
     name."""
     names = [f"{r.view}__{r.feature}" if request.full_feature_names else r.feature for r in refs]
@@ -291,64 +287,6 @@ def _rows_of(entities: Entities) -> int:
     return next(map(len, entities.values()), 1)
 
 
-class _Texts:
-    """Entities as canonical texts, which depend on the type that a view's topic declares, escaped
-    as they stand in keys.
-
-    They are made once for each kind.
-    """
-
-    def __init__(self, entities: Entities) -> None:
-        self._entities = entities
-        self._made: dict[tuple[str, str | None], Sequence[str]] = {}
-        self._distinct: dict[tuple[tuple[str, str | None], ...], Distinct] = {}
-
-    def of(self, view: View) -> dict[str, Sequence[str]]:
-        """Of the view's key fields, by name."""
-        # Its topics have keys of one kind.
-        fields = view.topics[0].all_fields
-        return {name: self._column(name, fields[name]) for name in view.keys}
-
-    def distinct(self, view: View, rows: int) -> Distinct:
-        """The view's keys, as `distinct_keys` has them; views of one key have the same."""
-        fields = view.topics[0].all_fields
-        kinds = tuple((name, fields[name].key_kind) for name in view.keys)
-        if kinds not in self._distinct:
-            self._distinct[kinds] = distinct_keys(self.of(view), view.keys, rows)
-        return self._distinct[kinds]
-
-    def _column(self, name: str, field: Field) -> Sequence[str]:
-        place = name, field.key_kind
-        if place not in self._made:
-            self._made[place] = _column_of_texts(name, field, self._entities[name])
-        return self._made[place]
-
-
-def _column_of_texts(name: str, field: Field, values: Sequence[Entity]) -> Sequence[str]:
-    kind = field.key_kind
-    assert kind is not None
-    try:
-        column = escaped([canonical(value, kind) for value in values])
-        # All at once, and thrown away: what cannot be encoded is found here, not by the store.
-        "".join(column).encode()
-    except UnicodeEncodeError as error:  # a lone surrogate
-        raise RequestError(
-            f"entity {name!r}", f"is no text: {error.reason}", "Send UTF-8."
-        ) from error
-    except ValueError as error:
-        expected = f"Its type is {field.type}."
-        raise RequestError(f"entity {name!r}", f"cannot be: {error}", expected) from error
-    return column
-
-
 def _entity(values: list[Entity]) -> FeatureColumn:
     n = len(values)
     return FeatureColumn(list(values), [STATUSES[PRESENT]] * n, [NEVER] * n)
-
-
-def _times(
-    present: npt.NDArray[np.bool_], newest_ms: npt.NDArray[np.int64]
-) -> npt.NDArray[np.str_]:
-    # 0 is written as `NEVER`.
-    newest = np.where(present, newest_ms, 0).astype("datetime64[ms]")
-    return np.datetime_as_string(newest, unit="ms", timezone="UTC")

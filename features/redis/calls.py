@@ -36,7 +36,7 @@ def names_and_sizes(
         own = names(asked.view, asked.keys)
         every += own
         usual = read_bytes.of(asked.view)
-        sizes += [len(name) + usual for name in own]
+        sizes += map(usual.__add__, map(len, own))
     return every, sizes
 
 

@@ -111,6 +111,8 @@ class RedisStore:
     ) -> Mapping[int, str]:
         """Of which names something is there that is no row, as MGET does not say. One round trip
         where rows are absent, and none where all are there."""
+        if None not in values:
+            return NONE_REFUSED
         missing = [i for i, value in enumerate(values) if value is None]
         absent = [names[i] for i in missing]
         commands = [packed(b"EXISTS", *absent[first:after]) for first, after in spans_of(absent)]

@@ -32,12 +32,13 @@ __all__ = [
     "Part",
     "Tables",
     "finish",
+    "finish_all",
     "finish_into",
     "tables_of",
 ]
 
 I64 = npt.NDArray[np.int64]
-_FIRST = np.zeros(1, np.int64)
+FEW_BYTES = 64 << 10
 
 
 class Several(NamedTuple):
@@ -127,6 +128,14 @@ class Stacked(NamedTuple):
     counts: I64
 
 
+class Rows(NamedTuple):
+    """Rows by where they begin in words, and the time (ms) that each is finished for."""
+
+    words: I64
+    starts: I64
+    as_of: I64
+
+
 def tables_of(plans: Sequence[RowPlan], max_ages_ms: Sequence[int]) -> Tables:
     shapes = []
     rings = [np.empty((0, 6), np.int64)]
@@ -190,33 +199,83 @@ def finish(plan: RowPlan, rows: Packed, as_of: I64, max_age_ms: int = 0) -> Fini
     Absent is also a row whose newest event is older than the view keeps it, and bytes that are no
     row of this plan.
     """
-    n = len(rows)
-    out = _space(n, n * len(plan.names))
-    sections = None
+    (done,) = _finished([plan], _tables_of_one(plan, max_age_ms), [rows], as_of)
+    return done
+
+
+def finish_all(
+    plans: Sequence[RowPlan], tables: Tables, rows: Sequence[Packed], as_of_ms: int
+) -> list[Finished]:
+    """The same for rows of each of the plans that the tables are of, as of one time (ms): of few
+    rows, what a call costs by itself would else be most of it."""
+    if sum(own.data.size for own in rows) > FEW_BYTES:
+        # All as one would be a copy of them.
+        ages = tables.max_age_ms.tolist()
+        return [
+            finish(plan, own, np.full(len(own), as_of_ms), max_age_ms)
+            for plan, own, max_age_ms in zip(plans, rows, ages)
+        ]
+    return _finished(plans, tables, rows, np.full(sum(map(len, rows)), as_of_ms))
+
+
+def _finished(
+    plans: Sequence[RowPlan], tables: Tables, rows: Sequence[Packed], as_of: I64
+) -> list[Finished]:
+    cut = [_cut(plan, own) for plan, own in zip(plans, rows)]
+    words, ends = _joined([own for own, _ in cut])
+    counts = np.array([len(own) for own, _ in cut])
+    asked = np.arange(len(cut))
+    values = sum(len(own) * len(plan.names) for plan, (own, _) in zip(plans, cut))
+    out = _space(len(ends), values)
+    _fill(Stacked(words, ends, kernels.plain(as_of, np.int64), asked, counts), tables, out)
+    done = []
+    row = 0
+    value = 0
+    for plan, (own, sections) in zip(plans, cut):
+        next_row = row + len(own)
+        next_value = value + len(own) * len(plan.names)
+        part = slice(row, next_row)
+        space = _Space(
+            out.values[value:next_value], out.age_ms[part], out.status[part], out.starts[part]
+        )
+        done.append(_of_view(plan, space, Rows(words, space.starts, as_of[part]), sections))
+        row = next_row
+        value = next_value
+    return done
+
+
+def _cut(plan: RowPlan, rows: Packed) -> tuple[Packed, Sections | None]:
+    """Rows as whole words, without the texts behind them."""
     if plan.texts is None:
-        aligned = _aligned(rows)
-    else:
-        aligned, sections = cut_stored(rows)
-    words = _words(aligned.data)
-    ends = kernels.plain(aligned.ends, np.int64)
-    stacked = Stacked(words, ends, kernels.plain(as_of, np.int64), _FIRST, np.array([n]))
-    _fill(stacked, _tables_of_one(plan, max_age_ms), out)
+        return _aligned(rows), None
+    return cut_stored(rows)
+
+
+def _joined(rows: Sequence[Packed]) -> tuple[I64, I64]:
+    """The words of all, and at which byte of its own part each row ends."""
+    if len(rows) == 1:
+        return _words(rows[0].data), kernels.plain(rows[0].ends, np.int64)
+    data = bytearray().join([own.data.data for own in rows])
+    return np.frombuffer(data, np.int64), np.concatenate([own.ends for own in rows])
+
+
+def _of_view(plan: RowPlan, out: _Space, rows: Rows, sections: Sections | None) -> Finished:
+    values = out.values.reshape(len(out.age_ms), len(plan.names))
+    if not (plan.wholes or plan.frequent_wholes or plan.lists):
+        return Finished(values, out.age_ms, out.status, {}, {}, {})
     # A kernel that gave them, too, would be a second way for every value that has no use for it.
-    wholes = {name: _word(words, out.starts, at) for name, at in plan.wholes.items()}
+    wholes = {name: _word(rows, at) for name, at in plan.wholes.items()}
+    present = rows._replace(starts=np.where(out.status == PRESENT, rows.starts, -1))
     for name in plan.frequent_wholes:
-        there = np.where(out.status == PRESENT, out.starts, -1)
-        wholes[name] = _frequent_codes(plan, name, Rows(words, there, stacked.as_of))
-    values = out.values.reshape(n, len(plan.names))
+        wholes[name] = _frequent_codes(plan, name, present)
     texts: dict[str, Texts] = {}
     if plan.texts is not None and sections is not None:
         for name in plan.texts.names:
             column = values[:, plan.names.index(name)]
             texts[name] = _text_of(sections, wholes[name], column)
-    lists = {}
-    if plan.lists:
-        present = Rows(words, np.where(out.status == PRESENT, out.starts, -1), stacked.as_of)
-        for name, own in plan.lists.items():
-            lists[name] = _several(own, name in texts, sections, present)
+    lists = {
+        name: _several(own, name in texts, sections, present) for name, own in plan.lists.items()
+    }
     return Finished(values, out.age_ms, out.status, wholes, texts, lists)
 
 
@@ -265,20 +324,12 @@ def _aligned(rows: Packed) -> Packed:
     return Packed.of(whole)
 
 
-def _word(words: I64, starts: I64, at: int) -> I64:
+def _word(rows: Rows, at: int) -> I64:
     """One word of each row; 0 of absent ones."""
-    out = np.zeros(len(starts), np.int64)
-    there = starts >= 0
-    out[there] = words[starts[there] + at]
+    out = np.zeros(len(rows.starts), np.int64)
+    there = rows.starts >= 0
+    out[there] = rows.words[rows.starts[there] + at]
     return out
-
-
-class Rows(NamedTuple):
-    """Rows by where they begin in words, and the time (ms) that each is finished for."""
-
-    words: I64
-    starts: I64
-    as_of: I64
 
 
 def _text_of(sections: Sections, codes: I64, values: npt.NDArray[np.float64]) -> Texts:

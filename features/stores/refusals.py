@@ -8,9 +8,6 @@ whoever asks for the key is told, and takes the row neither for an absent one no
 
 from __future__ import annotations
 
-import numpy as np
-import numpy.typing as npt
-
 from freshet.features.stores.contract import VERSION_BYTES
 
 MARK = b"\xfffreshet:refused"
@@ -28,9 +25,9 @@ def is_refusal(row: bytes) -> bool:
     return row.startswith(MARK, VERSION_BYTES)
 
 
-def may_hold_refusals(data: npt.NDArray[np.uint8]) -> bool:
-    """Whether any of the rows may be one whose bytes, uint8 `[n]`, come one after the other."""
-    return MARK in data.tobytes()
+def may_hold_refusals(data: bytes | bytearray) -> bool:
+    """Whether any of the rows may be one whose bytes come one after the other."""
+    return MARK in data
 
 
 def why_of(row: bytes) -> str:

@@ -44,11 +44,17 @@ def check_version(version: bytes) -> None:
 def rows_of(values: Sequence[bytes | None], generation: str) -> Rows:
     """Rows from stored values; what is missing is absent, and a bare version is no row. Of one that
     the store refused there is what says so in its place."""
-    found = [value if value and len(value) > VERSION_BYTES else b"" for value in values]
-    packed = Packed.of(found)
+    found = [value or b"" for value in values]
+    lengths = np.fromiter(map(len, found), np.int64, len(found))
+    if len(found) and lengths.min() <= VERSION_BYTES:
+        for at in np.flatnonzero(lengths <= VERSION_BYTES).tolist():
+            found[at] = b""
+            lengths[at] = 0
+    # A bytearray, as `Packed.of` has it.
+    data = bytearray().join(found)
     # Nearly never: one search over all of them, in place of a look at each.
-    if not may_hold_refusals(packed.data):
-        return Rows(packed, generation)
+    if not may_hold_refusals(data):
+        return Rows(Packed(np.frombuffer(data, np.uint8), lengths.cumsum()), generation)
     refused = {at: why_of(value) for at, value in enumerate(found) if is_refusal(value)}
     for at in refused:
         found[at] = b""
@@ -74,13 +80,18 @@ class ReadBytes:
     ) -> list[Rows]:
         """Rows from stored values for all keys that are wanted, one after the other; noted. So are
         those `refused`, by their places among all."""
+        # Made as one: a call of numpy for each view costs more than what it does for a few rows.
+        whole = rows_of(values, generation)
         out = []
-        for asked, found in by_view(wanted, values):
-            rows = rows_of(found, generation)
+        at = 0
+        for asked in wanted:
+            after = at + len(asked.keys)
+            rows = Rows(whole.packed.part(at, after), generation)
             self.note(asked.view, rows)
             out.append(rows)
-        if refused:
-            return with_refused(out, refused)
+            at = after
+        if whole.refused or refused:
+            return with_refused(out, {**whole.refused, **refused})
         return out
 
     def note(self, view: str, rows: Rows) -> None:

@@ -38,6 +38,7 @@ TEXT = "text"
 WHOLE = "whole number"
 BOOLEAN = "boolean"
 UUID = "uuid"
+_ONLY_TEXTS = {str}
 _LOWEST = -(1 << 63)
 _HIGHEST = (1 << 63) - 1
 # 19 digits are enough for 64 bits; Python refuses to read thousands.
@@ -62,6 +63,14 @@ def canonical(value: object, kind: str) -> str | None:
     if text is None:
         raise ValueError(f"{str(value)[:60]!r} is no {kind}")
     return text
+
+
+def canonical_column(values: Sequence[object], kind: str) -> Sequence[str | None]:
+    """The canonical text of each value, as `canonical` has it: the column itself, where all are
+    texts already."""
+    if kind == TEXT and set(map(type, values)) == _ONLY_TEXTS:
+        return cast(Sequence[str], values)
+    return [canonical(value, kind) for value in values]
 
 
 def _canonical(value: object, kind: str) -> str | None:

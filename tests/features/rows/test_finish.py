@@ -14,8 +14,16 @@ from hypothesis import strategies as st
 
 from freshet.features import aggregates as fr
 from freshet.features.packed import Packed
+from freshet.features.partition.events import More
 from freshet.features.partition.rows import ViewRows
-from freshet.features.rows.finish import NOT_FOUND, OUTSIDE_MAX_AGE, PRESENT, finish
+from freshet.features.rows.finish import (
+    NOT_FOUND,
+    OUTSIDE_MAX_AGE,
+    PRESENT,
+    finish,
+    finish_all,
+    tables_of,
+)
 from freshet.features.rows.plan import RowPlan
 from freshet.schemas.text.columns import Texts
 from tests.features.partition.test_rows import (
@@ -73,6 +81,37 @@ def test_a_batch_is_what_its_rows_are_one_by_one(
         one = finish(rows.plan, data.part(i, i + 1), as_of[i : i + 1], 5_000)
         for a, b in zip(whole[:3], one[:3]):
             assert a[i : i + 1].tobytes() == b.tobytes()
+
+
+@untimed
+@given(st.lists(st.tuples(views, events), min_size=1, max_size=3), times, st.booleans())
+def test_several_views_at_once_are_what_each_is_by_itself(
+    several: list[tuple[dict[str, fr.Aggregate], list[Event]]], as_of: int, is_large: bool
+) -> None:
+    made = [folded(features, batch) for features, batch in several]
+    # Of a row with text behind it the texts come, too; one absent.
+    words = ViewRows(RowPlan.compile({"w": fr.last("w")}, 60_000, ["w"], open_texts=["w"]))
+    texts = Texts.of(["a", "a longer text"])
+    one = np.arange(2)
+    codes = texts.hashes().view(np.int64)[:, np.newaxis]
+    words.fold(texts, one, np.ones((2, 1)), 0, one, More(codes, texts=[texts]))
+    made.append(words)
+    plans = [rows.plan for rows in made]
+    packed = [Packed.of([b"", *rows.all_rows()[1]]) for rows in made]
+    if is_large:
+        packed = [Packed.of([*rows] * 2_000) for rows in packed]
+    ages = [5_000, 0, 0, 0][: len(made)]
+    together = finish_all(plans, tables_of(plans, ages), packed, as_of)
+    for plan, rows, max_age_ms, found in zip(plans, packed, ages, together, strict=True):
+        alone = finish(plan, rows, np.full(len(rows), as_of), max_age_ms)
+        for a, b in zip(found[:3], alone[:3]):
+            assert a.tobytes() == b.tobytes()
+        assert {name: own.tobytes() for name, own in found.wholes.items()} == {
+            name: own.tobytes() for name, own in alone.wholes.items()
+        }
+        shown = [{n: own.to_arrow() for n, own in done.texts.items()} for done in (found, alone)]
+        assert shown[0] == shown[1]
+    assert together[-1].texts["w"].to_arrow().to_pylist()[:3] == [None, "a", "a longer text"]
 
 
 def test_a_count_over_ten_minutes_is_right_ten_minutes_after_the_last_event() -> None:
