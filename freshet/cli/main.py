@@ -135,6 +135,7 @@ def run(
 
         run_one(app, role, given, member)
     else:
+        _fork_early(app)
         from freshet.app import load
         from freshet.processes.live import run_all
 
@@ -142,6 +143,17 @@ def run(
         if not agreed(loaded, given, plan, yes):
             raise SystemExit(1)
         raise SystemExit(run_all(loaded, app, given, terminal(RUN_WIDTH)))
+
+
+def _fork_early(app: str = "") -> None:
+    """Of a command that will start roles. A file that is not there is told of at once, without what
+    they import."""
+    if app and not Path(app).exists():
+        return
+    gc.set_threshold(OBJECTS_BETWEEN_LOOKS)
+    from freshet.processes.fork_server import fork_early
+
+    fork_early()
 
 
 def _version(asked: bool) -> None:
@@ -175,6 +187,7 @@ def demo(
     report: Annotated[Path, typer.Option(help="where the report goes")] = Path("demo-report.json"),
 ) -> None:
     """Replay the flights of 2013 through intake, views, trainers and a live scorer."""
+    _fork_early()
     from freshet.app import load
     from freshet.demo import demo as demo_module
     from freshet.demo.flights import APP
@@ -206,6 +219,7 @@ def replay(
     ),
 ) -> None:
     """Replay old data through an app in the data's own time, and say what was learned."""
+    _fork_early(app)
     from freshet.app import load
     from freshet.replay import command
     from freshet.settings import settings

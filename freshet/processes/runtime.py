@@ -18,6 +18,7 @@ from freshet.app import App
 from freshet.features.catalog import open_store
 from freshet.hydration import record as hydrations
 from freshet.learners.snapshots.signing import create_key, publish
+from freshet.processes.fork_server import PRELOADED
 from freshet.processes.supervisor import RoleSpec, Supervisor
 from freshet.roles import preflight
 from freshet.roles.names import HYDRATE, role_names
@@ -191,7 +192,7 @@ def _preload(app: App) -> list[str]:
     # A learner beside the app's file is imported by each role, from that folder.
     learners = [name for name in modules if name.startswith("freshet.")]
     # Last, since it closes what garbage collection looks at.
-    return [*learners, "freshet.roles.preloaded"]
+    return [*learners, PRELOADED]
 
 
 def _ports(given: Settings) -> dict[str, int]:

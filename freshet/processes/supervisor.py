@@ -19,6 +19,7 @@ from typing import Any
 import psutil
 import structlog
 
+from freshet.processes.fork_server import PRELOADED, serve_with
 from freshet.schemas.errors import FreshetError
 from freshet.schemas.shown_text import shown
 
@@ -32,9 +33,6 @@ STEADY_SECONDS = 30.0
 FAILING_FROM = 3  # early ends in a row that are no accident any more
 REASON_CHARACTERS = 500
 # Roles are many on one machine: each with a thread a core would crowd out the others.
-SINGLE_THREADED = dict.fromkeys(
-    ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS"), "1"
-)
 SAFE_PATH = "PYTHONSAFEPATH"
 
 
@@ -80,16 +78,15 @@ class Supervisor:
     """
 
     specs: Sequence[RoleSpec]
-    preload: Sequence[str] = ("freshet.roles.preloaded",)
+    preload: Sequence[str] = (PRELOADED,)
     tell: Callable[[Mapping[str, Mapping[str, Any]]], None] = lambda facts: None
     _children: list[_Child] = field(default_factory=list)
     _stopping: threading.Event = field(default_factory=threading.Event)
     _watcher: threading.Thread | None = None
 
     def start(self) -> None:
-        os.environ.update({k: v for k, v in SINGLE_THREADED.items() if k not in os.environ})
         self._context = mp.get_context("forkserver")
-        self._context.set_forkserver_preload(list(self.preload))
+        serve_with(self.preload)
         self._children = [_Child(spec) for spec in self.specs]
         for child in self._children:
             self._spawn(child)

@@ -18,7 +18,7 @@ import psutil
 from confluent_kafka.admin import AdminClient
 
 from freshet.app import App
-from freshet.processes.supervisor import SINGLE_THREADED
+from freshet.processes.fork_server import SINGLE_THREADED
 from freshet.roles import plans
 from freshet.schemas.errors import LogError
 from freshet.streams.catalog import open_log

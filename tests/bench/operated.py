@@ -21,7 +21,7 @@ import numpy as np
 
 from freshet.app import App
 from freshet.features.stores.memory_store import MemoryStore
-from freshet.processes.supervisor import SINGLE_THREADED
+from freshet.processes.fork_server import SINGLE_THREADED
 from freshet.streams.catalog import open_log
 from freshet.streams.garbage import leave_alone
 from freshet.streams.log.contract import Batch

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 
-from freshet.processes.supervisor import SINGLE_THREADED
+from freshet.processes.fork_server import SINGLE_THREADED
 
 CODE = """
 import sys
