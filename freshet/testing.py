@@ -25,6 +25,7 @@ from freshet.features.stores.contract import Store
 from freshet.features.stores.memory_store import MemoryStore
 from freshet.features.views.task import ViewTask
 from freshet.features.views.view import View
+from freshet.hydration import beginnings
 from freshet.hydration import record as hydrations
 from freshet.hydration.hydrator import Hydrator, Rhythm, past_of
 from freshet.learners.catalog import predictor
@@ -190,8 +191,9 @@ class LocalRun:
         self._orders = OrderBook()
         judges = [Judge(app.name, model, archive, self._trainer, signer) for model in app.models]
         self._releases = [Release(judge, self._tell, patient=True) for judge in judges]
+        incomplete = beginnings.incomplete(self._checkpoints_url, app)
         models = [
-            (model, plans.vector_plan(app, model), app.outcomes_log_of(model))
+            (model, plans.vector_plan(app, model, incomplete), app.outcomes_log_of(model))
             for model in app.models
         ]
         policy = Policy(reflected=lambda: reflected(store, plans.stored_partitions(app)))
@@ -266,6 +268,7 @@ class LocalRun:
         """See what is declared otherwise than in this folder before."""
         before = definitions.read(self._checkpoints_url)
         now_ms = WallClock().now_ms()
+        beginnings.decide(self._checkpoints_url, before, self.app, self.log, now_ms)
         hydrations.decide(self._checkpoints_url, before, self.app, now_ms)
         definitions.keep(self._checkpoints_url, before, self.app, now_ms)
 

@@ -119,18 +119,20 @@ class _Plan(NamedTuple):
 
 class FeatureReader:
     """Answers consumers of features. `views` come with their names in the store, `services` are
-    what models read."""
+    what models read. `incomplete` says of some features, as `view.feature`, until when (ms) they
+    are NULL_VALUE, since too little is known of what they are made of."""
 
     def __init__(
         self,
         views: Sequence[tuple[View, str]],
         services: Mapping[str, Sequence[FeatureRef]],
         max_rows: int = MAX_ROWS,
+        incomplete: Mapping[str, int] | None = None,
     ) -> None:
         self._views = {v.name: v for v, _ in views}
         self._stored_as = {v.name: name for v, name in views}
         self._services, self._max_rows = services, max_rows
-        self._columns = {view.name: ValueColumns(view) for view, _ in views}
+        self._columns = {view.name: ValueColumns(view, incomplete or {}) for view, _ in views}
         self._plan = lru_cache(MOST_QUESTIONS)(self._planned)
 
     def answer(self, request: FeaturesRequest, store: RowReader, as_of_ms: int) -> FeaturesAnswer:

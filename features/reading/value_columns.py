@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -40,9 +40,15 @@ class Column(NamedTuple):
 class ValueColumns:
     """Those of one view."""
 
-    def __init__(self, view: View) -> None:
+    def __init__(self, view: View, incomplete: Mapping[str, int]) -> None:
         self._texts = TextValues(view)
         self._names = view.plan.names
+        # Until when (ms) a feature is missing, by its place; mostly none is.
+        self._incomplete = {
+            at: incomplete[f"{view.name}.{name}"]
+            for at, name in enumerate(self._names)
+            if f"{view.name}.{name}" in incomplete
+        }
 
     def of(
         self,
@@ -61,6 +67,9 @@ class ValueColumns:
         present = [STATUSES[PRESENT]] * place.size
         out = []
         for at in asked:
+            if at in self._incomplete and as_of_ms < self._incomplete[at]:
+                out.append(Column(*_withheld(done.status[place]), times))
+                continue
             found = self._otherwise(self._names[at], done, done.values[:, at])
             if found is None:
                 found = values[at]
@@ -95,6 +104,12 @@ def _told(found: _Values, status: npt.NDArray[np.uint8]) -> tuple[list[Any], lis
         status = np.where((of_row == PRESENT) & unseen, NULL_VALUE, of_row)
     shown[status != PRESENT] = None
     return shown.tolist(), _NAMES[status].tolist()
+
+
+def _withheld(status: npt.NDArray[np.uint8]) -> tuple[list[Any], list[str]]:
+    """No values, whatever is there."""
+    told = np.where(status == PRESENT, NULL_VALUE, status)
+    return [None] * len(told), _NAMES[told].tolist()
 
 
 def texts_of(times: npt.NDArray[np.int64]) -> list[str]:

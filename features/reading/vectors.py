@@ -56,6 +56,8 @@ class VectorPlan:
     the store; `topic` is the one that it is asked on, whose imputes are constants for request
     fields that may be missing, and whose derived fields are computed of the others; `computed` are
     its on-demand features. A feature of a view that is not in the vector is read for those.
+    `incomplete` may be told of some of them, as `view.feature`: until when (ms) they are missing,
+    since too little is known of what they are made of.
     """
 
     def __init__(
@@ -105,6 +107,7 @@ class VectorPlan:
         read = [f"{view.name}.{name}" for view in self.views for name in view.plan.names]
         places = [self._given.get(name, _NOT_READ) for name in read]
         self._to = np.array(places, np.int64)
+        self.incomplete: Mapping[str, int] = {}
 
     @property
     def reads_views(self) -> bool:
@@ -167,8 +170,15 @@ class VectorPlan:
         if store is not None and asked:
             parts = self._parts(store, asked, keyed, n)
             finish_into(self._tables, self._row_texts.cut(parts), as_of_ms, self._to, answers)
+        missing = [name for name, until in self.incomplete.items() if as_of_ms < until]
+        for name in missing:
+            if name in self._given:
+                numbers[:, self._given[name]] = np.nan
         if self._row_texts:
             found = self._row_texts.read(parts, columns, n, as_of_ms)
+            for name in missing:
+                if name in found and name not in columns:
+                    found[name] = [None] * n
             texts |= found
             keyed |= {name: escaped(column) for name, column in found.items()}
         for to_column, name in self._own:

@@ -15,6 +15,7 @@ from freshet.schemas.errors import LogError
 from freshet.schemas.topics.digests import hashed
 from freshet.schemas.wire.messages import Status
 from freshet.streams.control.channels import messages_of
+from freshet.streams.intake.starts import decided
 from freshet.streams.log.contract import Batch, Log, Reader, TopicPartition
 
 SAMPLED = 1_000  # records at each end of a partition
@@ -59,14 +60,20 @@ class History:
 
 def history(app: App, log: Log, url: str, now_ms: int) -> History:
     """What there is. Raises `LogError` where the log cannot be reached."""
-    names = [app.log_of(topic.name) for topic in app.topics]
-    names += [app.examples_log_of(model) for model in app.models]
-    names.append(app.redriven_log)
+    topics = {app.log_of(topic.name): topic for topic in app.topics}
+    names = [*topics, *(app.examples_log_of(model) for model in app.models), app.redriven_log]
     found = {}
     for name in names:
         of_log = _of_log(log, name)
-        if of_log is not None:
-            found[name] = of_log
+        if of_log is None:
+            continue
+        found[name] = of_log
+        # What was there before the app began to read it is not missing.
+        starts = name in topics and decided(url, topics[name], name, of_log.identity)
+        if starts:
+            wanted = [starts.offsets.get(partition, 0) for partition in range(len(of_log.firsts))]
+            was_longer = any(first > least for first, least in zip(of_log.firsts, wanted))
+            found[name] = of_log._replace(was_longer=was_longer)
     rate, measured = _rate(app, log, url)
     return History(now_ms, found, rate, measured)
 

@@ -153,17 +153,13 @@ def _refill(logs: list[str], found: History) -> Refill | None:
 
 def _complete_from(view: View, held: list[OfLog], now_ms: int) -> dict[str, int]:
     """Of features whose windows reach back behind what the logs hold: when they do no more."""
-    begins = [log.first_ms for log in held if log.first_ms is not None]
+    begins = [log.first_ms for log in held if log.was_longer and log.first_ms is not None]
     if not begins:
         return {}
     # Of several topics the one that begins last.
     begin = max(begins)
-    out = {}
-    for name, feature in view.features.items():
-        reach = reach_ms(feature)
-        if reach and begin + reach > now_ms:
-            out[name] = begin + reach
-    return out
+    ends = {name: begin + reach_ms(feature) for name, feature in view.features.items()}
+    return {name: end for name, end in ends.items() if end > max(begin, now_ms)}
 
 
 def _fingerprint(

@@ -37,7 +37,8 @@ def _of(change: Planned) -> Iterator[str]:
     if change.start_cold:
         yield f"  starts cold, from what is asked from then on: {', '.join(change.start_cold)}"
     for feature, at in change.complete_from.items():
-        yield f"  {feature} is complete from {moment(at)} UTC on: nothing is known from before"
+        when = f"{moment(at)} UTC"
+        yield f"  {feature} is complete from {when} on, null until then: older records are gone"
 
 
 def _refilled(refill: Refill) -> str:

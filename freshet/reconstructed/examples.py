@@ -3,6 +3,7 @@ question answered as of its moment by the code that scorers read features with."
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
@@ -11,6 +12,7 @@ import polars as pl
 
 from freshet.app import App
 from freshet.features.reading.vectors import Columns
+from freshet.hydration.beginnings import begin_of, until
 from freshet.learners.model import Model
 from freshet.past.columns import FEATURE, vector_columns
 from freshet.past.examples import RECONSTRUCTED, VECTOR
@@ -22,6 +24,7 @@ from freshet.roles.plans import vector_plan
 from freshet.runs.opened import OpenedRun
 from freshet.schemas.text.columns import Texts
 from freshet.schemas.topics.topic import FieldRef
+from freshet.streams.clock import WallClock
 
 # Of a label, by the names that a model's facts have.
 LABEL_FACTS = ("label", "id of the label", "late labels")
@@ -41,7 +44,7 @@ def reconstructed(run: OpenedRun, app: App, model: Model, as_of_ms: int | None) 
     """
     asked = questions_of(run, app, model, as_of_ms)
     store = _store(run, app, model)
-    vectors = _vectors(app, model, asked, store)
+    vectors = _vectors(app, model, asked, store, _incomplete(run, app, model))
     frame = asked.frame
     known = asked.asked
     if known is None or not _is_labelled_alike(model, known):
@@ -84,8 +87,21 @@ def _store(run: OpenedRun, app: App, model: Model) -> StoreThen:
     )
 
 
-def _vectors(app: App, model: Model, asked: Questions, store: StoreThen) -> pl.DataFrame:
-    plan = vector_plan(app, model)
+def _incomplete(run: OpenedRun, app: App, model: Model) -> dict[str, int]:
+    """Until when the model's features are missing: what their windows reach back for is gone."""
+    found: dict[str, int] = {}
+    url = run.settings.checkpoints_url
+    for view in app.views_of(model):
+        begins_ms = begin_of(url, app, view, run.log, WallClock().now_ms())
+        if begins_ms is not None:
+            found |= until(view, begins_ms)
+    return found
+
+
+def _vectors(
+    app: App, model: Model, asked: Questions, store: StoreThen, incomplete: Mapping[str, int]
+) -> pl.DataFrame:
+    plan = vector_plan(app, model, incomplete)
     frame = asked.frame
     fields = [name for name in plan.fields if FIELD + name in frame.columns]
     columns = frame.select(pl.col(FIELD + name).alias(name) for name in fields)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
+from typing import NamedTuple
 
 from freshet.app import App
 from freshet.features.reading.api import FeatureReader
@@ -32,21 +33,30 @@ class Interface:
     pusher: Pusher
 
 
+class Known(NamedTuple):
+    """What a role knows beside the declarations: a topic's settings as they are now (else as
+    declared), and until when features are missing, as `FeatureReader` has it."""
+
+    freshness: Callable[[str], Freshness] | None = None
+    incomplete: Mapping[str, int] | None = None
+
+
 def interface(
     app: App,
     reach: Reach,
     log: Log,
     clock: Clock,
     more: Routes = (),
-    freshness: Callable[[str], Freshness] | None = None,
+    known: Known | None = None,
 ) -> Interface:
-    """The interface of an app; `more` are routes of others, which its documentation then describes;
-    `freshness` tells a topic's settings as they are now (default: as declared)."""
+    """The interface of an app; `more` are routes of others, which its documentation then
+    describes."""
+    now = known or Known()
     topics = [(t, app.log_of(t.name)) for t in app.topics]
     closed = {topic.name: str(topic.log) for topic in plans.of_others(app, log)}
-    pusher = Pusher(topics, log.writer, clock, freshness, keys_of(app), closed)
+    pusher = Pusher(topics, log.writer, clock, now.freshness, keys_of(app), closed)
     routes = [
-        *http_features.routes(feature_reader(app), reach, clock),
+        *http_features.routes(feature_reader(app, now.incomplete), reach, clock),
         *http_push.routes(pusher),
         *more,
     ]
@@ -58,9 +68,10 @@ def keys_of(app: App) -> dict[str, set[tuple[str, ...]]]:
     return {t.name: intake_task.keys_of(plans.intake_plan(app, t)) for t in app.topics}
 
 
-def feature_reader(app: App) -> FeatureReader:
+def feature_reader(app: App, incomplete: Mapping[str, int] | None = None) -> FeatureReader:
     services = {model.name: model.view_features for model in app.models}
-    return FeatureReader([(v, app.stored_as(v)) for v in app.views], services)
+    views = [(v, app.stored_as(v)) for v in app.views]
+    return FeatureReader(views, services, incomplete=incomplete)
 
 
 def catalogue_of(app: App) -> Catalogue:

@@ -350,10 +350,11 @@ def trainer(
     return lambda _, partition: TrainTask(plan, spec.make(model.vectors), save, partition)
 
 
-def vector_plan(app: App, model: Model) -> VectorPlan:
+def vector_plan(app: App, model: Model, incomplete: Mapping[str, int] | None = None) -> VectorPlan:
+    """`incomplete` says until when features of views are missing, as `VectorPlan` has it."""
     views = app.views_of(model)
     fields = [feature for feature in model.features if isinstance(feature, FieldRef)]
-    return VectorPlan(
+    plan = VectorPlan(
         model.vectors,
         [*fields, *model.view_features],
         views,
@@ -361,6 +362,8 @@ def vector_plan(app: App, model: Model) -> VectorPlan:
         model.on,
         model.computed,
     )
+    plan.incomplete = incomplete or {}
+    return plan
 
 
 def task_inputs(app: App) -> Mapping[str, TopicPartition]:

@@ -11,10 +11,11 @@ from collections.abc import Sequence
 import structlog
 
 from freshet.features.stores.complete_store import CompleteStore, reflected
+from freshet.hydration import beginnings
 from freshet.learners.snapshots.signing import Verifier
 from freshet.roles import plans
 from freshet.roles.context import Context, clock_of
-from freshet.roles.interface import VERSION, interface
+from freshet.roles.interface import VERSION, Known, interface
 from freshet.roles.reporter import Reporter, announce
 from freshet.schemas.errors import ComponentError, LogError
 from freshet.schemas.models.manifest import Identity
@@ -50,8 +51,10 @@ def run(ctx: Context) -> None:
         reporter.tell(m)
 
     live = LiveSettings(plans.declared(ctx.app, ctx.settings.snapshot_every))
+    incomplete = beginnings.incomplete(ctx.settings.checkpoints_url, ctx.app)
     models = [
-        (m, plans.vector_plan(ctx.app, m), ctx.app.outcomes_log_of(m)) for m in ctx.app.models
+        (m, plans.vector_plan(ctx.app, m, incomplete), ctx.app.outcomes_log_of(m))
+        for m in ctx.app.models
     ]
     stored = plans.stored_partitions(ctx.app)
     store = CompleteStore(ctx.store(), stored)
@@ -67,7 +70,9 @@ def run(ctx: Context) -> None:
     # Before it listens, so that no request waits for kernels.
     scorer.warm()
     ctx.vitals.instance = scorer.instance
-    beside = interface(ctx.app, scorer.reach, ctx.log, clock, [metrics_route(ctx.metrics)], live.of)
+    more = [metrics_route(ctx.metrics)]
+    known = Known(live.of, incomplete)
+    beside = interface(ctx.app, scorer.reach, ctx.log, clock, more, known)
     hosts = hosts_of(ctx.settings.host, ctx.settings.allowed_hosts)
     app = ScorerApp(scorer, name=ctx.app.name, version=VERSION, routes=beside.routes, hosts=hosts)
     loader = _loader(ctx, scorer, app, reporter)

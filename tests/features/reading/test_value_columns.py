@@ -88,7 +88,7 @@ def test_columns_are_what_a_loop_over_rows_says(
     asked = data.draw(st.permutations(range(len(NAMES))))[: data.draw(st.integers(1, len(NAMES)))]
     whole = data.draw(st.lists(st.integers(-(2**63), 2**63 - 1), min_size=n, max_size=n))
     done = finished(found, whole)
-    columns = ValueColumns(VIEW).of(done, np.array(place), NOW, asked)
+    columns = ValueColumns(VIEW, {}).of(done, np.array(place), NOW, asked)
     assert len(columns) == len(asked)
     for column, at in zip(columns, asked):
         for q, row in enumerate(place):
@@ -97,6 +97,26 @@ def test_columns_are_what_a_loop_over_rows_says(
             assert column.times[q] == time
             assert type(column.values[q]) is type(value)
             assert column.values[q] == value
+
+
+@given(st.lists(rows_of_values, min_size=1, max_size=6), st.integers(-1, 1))
+def test_a_feature_of_which_too_little_is_known_is_a_null_value_until_then(
+    found: list[tuple[int, int, float]], off: int
+) -> None:
+    done = finished(found, [7] * len(found))
+    every = range(len(NAMES))
+    place = np.arange(len(found))
+    plain = ValueColumns(VIEW, {}).of(done, place, NOW, every)
+    held = {"by_buyer.price": NOW + off, "another.at": NOW + 1}
+    columns = ValueColumns(VIEW, held).of(done, place, NOW, every)
+    for name, column, usual in zip(NAMES, columns, plain):
+        if name != "price" or off < 1:
+            assert column == usual
+            continue
+        assert column.values == [None] * len(found)
+        assert column.times == usual.times
+        told = [status if status != "PRESENT" else "NULL_VALUE" for status in usual.statuses]
+        assert column.statuses == told
 
 
 def finished(found: list[tuple[int, int, float]], whole: list[int]) -> Finished:

@@ -198,14 +198,18 @@ def test_lineages_of_another_model_start_cold_and_another_learner_learns_what_th
 
 def test_a_window_that_reaches_back_behind_the_log_says_from_when_on_it_is_complete() -> None:
     now = WAS._replace(views=("by_user", "more"))
-    held = {"changing.visits": OfLog(120, 1_000, 3 * HOUR)}
+    held = {"changing.visits": OfLog(120, 1_000, 3 * HOUR, was_longer=True)}
     (change,) = made(WAS, now, History(4 * HOUR, held, rate=2.0)).changes
     assert change.complete_from == {"twice": 5 * HOUR}, "n is of the last hour, which is there"
     assert change.refill is not None
     assert change.refill.minutes == 1.0
     text = "\n".join(lines(made(WAS, now, History(4 * HOUR, held, rate=2.0))))
-    assert "twice is complete from Thu 1 Jan 1970 05:00 UTC on" in text
+    assert "twice is complete from Thu 1 Jan 1970 05:00 UTC on, null until then" in text
     assert "120 records, 0.0 MB, about 1.0 minutes" in text
+    # A log that begins with its first record lacks none.
+    held = {"changing.visits": OfLog(120, 1_000, 3 * HOUR)}
+    (change,) = made(WAS, now, History(4 * HOUR, held, rate=2.0)).changes
+    assert change.complete_from == {}
 
 
 class Sent(list[dict[str, Any]]):
