@@ -39,10 +39,11 @@ from freshet.roles.names import intakes
 from freshet.runs.clusters import routed
 from freshet.schemas.errors import ComponentError, DefinitionError
 from freshet.schemas.events.schema import EventSchema
+from freshet.schemas.models.manifest import made_for, why_not_for
 from freshet.schemas.topics.readers import INTAKE
 from freshet.schemas.topics.topic import Topic
 from freshet.schemas.wire.messages import Message, Settled, Tick
-from freshet.serving.loading.live_model import LiveModel
+from freshet.serving.loading.live_model import LiveModel, asked_with
 from freshet.serving.release.judge import Judge
 from freshet.serving.release.release import Release
 from freshet.serving.scoring.contract import Answer, Question
@@ -486,10 +487,13 @@ class LocalRun:
         found = snapshots.read_verified(
             self._dir / "snapshots", which, self._trainer, self._qualifier
         )
-        if found.manifest.vectors != served.model.vectors.digest:
+        asked = served.model.vectors
+        if why_not_for(found.manifest, asked):
             return  # ordered when the model was declared otherwise
+        own = made_for(found.manifest, asked)
         export = Export(found.manifest.kind, found.manifest.meta, snapshots.arrays_of(found.data))
-        served.slot.swap(LiveModel(predictor(export, served.model.vectors), found.manifest))
+        answering = asked_with(asked, predictor(export, own), own)
+        served.slot.swap(LiveModel(answering, found.manifest))
         self.swaps.append(order)
 
     def _tell(self, told: Iterable[Message]) -> None:

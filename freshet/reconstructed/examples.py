@@ -119,13 +119,10 @@ def _with_served_fields(vectors: pl.DataFrame, model: Model, asked: Questions) -
     one that is derived is not made of what was logged."""
     if asked.asked is None:
         return vectors
-    known = asked.asked.facts
-    facts = model.facts
-    own = [ref.field for ref in model.features if isinstance(ref, FieldRef)]
-    served = []
-    for field in own:
-        names = (f"feature {field}", f"derive {field} of a request")
-        is_alike = all(facts.get(name) == known.get(name) for name in names)
-        if is_alike and f"feature {field}" in known:
-            served.append(asked.frame[FEATURE + field])
+    known = asked.asked.vectors
+    served = [
+        asked.frame[FEATURE + ref.field]
+        for ref in model.read
+        if isinstance(ref, FieldRef) and not model.alone(ref).lacking(known)
+    ]
     return vectors.with_columns(served)

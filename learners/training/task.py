@@ -20,7 +20,7 @@ from freshet.learners.training.pending import Pending
 from freshet.learners.training.prequential import Quality, RollingQuality, SliceQuality
 from freshet.learners.training.references import References
 from freshet.schemas.models.layout import Layout
-from freshet.schemas.models.vectors import Examples, VectorSchema
+from freshet.schemas.models.vectors import Examples, Vectors, VectorSchema
 from freshet.schemas.text.columns import Texts
 from freshet.schemas.text.keys import key_of, parts_of
 from freshet.schemas.topics.topic import Freshness
@@ -32,6 +32,7 @@ from freshet.schemas.wire.outcomes import (
     LABELLED,
     TEXTS,
     ExampleRows,
+    Fixed,
     vectors_of,
 )
 from freshet.streams.log.contract import Batch
@@ -48,7 +49,8 @@ class TrainPlan:
     it cuts snapshots.
 
     A learner that is not `durable` has no arrays for checkpoints and snapshots: it is only compared
-    with others."""
+    with others. `reads` are its vectors with the categories of `slices` behind its own (None: it
+    reads those itself)."""
 
     model: str
     lineage: str
@@ -60,6 +62,7 @@ class TrainPlan:
     snapshot_every_ms: int
     durable: bool = True
     label_topic: str = ""
+    reads: VectorSchema | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +90,9 @@ class TrainTask:
         self._plan = plan
         self._learner = learner
         self._save = save
-        self._layout = Layout.of(plan.vectors)
-        self._slice_at = {s: plan.vectors.categories.index(s) for s in plan.slices}
+        reads = plan.reads or plan.vectors
+        self._layout = Layout.of(reads)
+        self._slice_at = {s: reads.categories.index(s) for s in plan.slices}
         self._open: list[ExampleRows] = []
         self._open_answers = 0
         self._every_ms = plan.snapshot_every_ms
@@ -161,7 +165,7 @@ class TrainTask:
         asked = np.flatnonzero(rows.kind == ASKED)
         if len(asked):
             fixed = rows.fixed[asked]
-            p = self._learner.predict(vectors_of(fixed))
+            p = self._learner.predict(self._vectors(fixed))
             self._pending.put(rows.ask[asked], np.ascontiguousarray(fixed["asked_at"]), p)
         # What saw the future would flatter the figures as it would the weights.
         fair = np.flatnonzero(
@@ -170,9 +174,17 @@ class TrainTask:
         if len(fair):
             self._score(rows, fair)
             self._learner.learn(
-                Examples(vectors_of(rows.fixed[fair]), rows.label[fair].astype(np.float32))
+                Examples(self._vectors(rows.fixed[fair]), rows.label[fair].astype(np.float32))
             )
             self._learned += len(fair)
+
+    def _vectors(self, fixed: Fixed) -> Vectors:
+        """The learner's own, without what slices are told apart by."""
+        found = vectors_of(fixed)
+        own = len(self._plan.vectors.categories)
+        if own == found.categories.shape[1]:
+            return found
+        return Vectors(found.categories[:, :own].copy(), found.numbers)
 
     def _score(self, rows: ExampleRows, answered: npt.NDArray[np.intp]) -> None:
         p = self._pending.get(rows.ask[answered])
@@ -272,6 +284,7 @@ class TrainTask:
         state["settings"] = as_json(self._settings)
         if self._open:
             state |= _dump_rows(_joined(self._open))
+            state["open.layout"] = as_json(self._layout.text.decode())
         return state
 
     def load(
@@ -289,10 +302,18 @@ class TrainTask:
         self._ticks.load(state["ticks"])
         numbers = from_json(state["numbers"])
         self._tick, self._cut_tick, self._learned, self._cuts, self._open_answers = numbers
-        self._open = [_load_rows(state, self._layout.dtype)] if "open.kind" in state else []
+        self._open = [self._restored_rows(state)] if "open.kind" in state else []
         if "settings" in state and (settings := from_json(state["settings"])):
             self._settings = settings
             self._take_on(*settings[-1][1:])
+
+    def _restored_rows(self, state: Mapping[str, npt.NDArray[Any]]) -> ExampleRows:
+        """By the layout of now: slices may be others than they were."""
+        written = Layout.parse(from_json(state["open.layout"]).encode())
+        rows = _load_rows(state, written.dtype)
+        if written == self._layout:
+            return rows
+        return ExampleRows.from_arrow(rows.to_arrow(written, 0), self._layout)
 
     def _restored_slice(self, state: Mapping[str, npt.NDArray[Any]], name: str) -> SliceQuality:
         """A slice that was declared after the checkpoint is counted from here on."""
