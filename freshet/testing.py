@@ -25,6 +25,7 @@ from freshet.features.stores.contract import Store
 from freshet.features.stores.memory_store import MemoryStore
 from freshet.features.views.task import ViewTask
 from freshet.features.views.view import View
+from freshet.hydration import past_columns
 from freshet.hydration import record as hydrations
 from freshet.hydration.hydrator import Hydrator, Rhythm, past_of
 from freshet.learners.catalog import predictor
@@ -32,11 +33,13 @@ from freshet.learners.contract import Export, LearnerSpec
 from freshet.learners.model import Model
 from freshet.learners.snapshots import files as snapshots
 from freshet.learners.snapshots.signing import Signer, Verifier, create_key
+from freshet.rebuilding.filler import Filler
 from freshet.rebuilding.works import work_of
 from freshet.replay.replayer import Events, published
 from freshet.roles import plans
 from freshet.roles.names import intakes
 from freshet.runs.clusters import routed
+from freshet.runs.opened import OpenedRun
 from freshet.schemas.errors import ComponentError, DefinitionError
 from freshet.schemas.events.schema import EventSchema
 from freshet.schemas.models.manifest import made_for, why_not_for
@@ -48,6 +51,7 @@ from freshet.serving.release.judge import Judge
 from freshet.serving.release.release import Release
 from freshet.serving.scoring.contract import Answer, Question
 from freshet.serving.scoring.scorer import Logging, Policy, Scorer
+from freshet.settings import settings
 from freshet.streams.clock import ManualClock, WallClock
 from freshet.streams.control.channels import Follower, send
 from freshet.streams.control.orders import OrderBook, ordered
@@ -268,6 +272,7 @@ class LocalRun:
         before = definitions.read(self._checkpoints_url)
         now_ms = WallClock().now_ms()
         hydrations.decide(self._checkpoints_url, before, self.app, now_ms)
+        past_columns.decide(self._checkpoints_url, before, self.app, self.log, now_ms)
         definitions.keep(self._checkpoints_url, before, self.app, now_ms)
 
     def _hydrations(self) -> list[Hydrator]:
@@ -305,6 +310,26 @@ class LocalRun:
                     )
             hydrator.close()
         self._hydrators = []
+
+    def _fill(self) -> None:
+        """Trainers have what their columns were before they learn what the step brought."""
+        found = past_columns.unfinished(self._checkpoints_url, self.app)
+        if not found:
+            return
+        for operator in self.operators:
+            # What is not saved is not the past yet.
+            if operator.role.startswith(("intake", "dedup", "join")):
+                operator.checkpoint()
+        run = OpenedRun(self.app, self.log, settings(run_dir=str(self._dir)))
+        for model, filling in found:
+            filler = Filler(run, model, filling)
+            while not filler.done:
+                if not filler.step(self._clock.now_ms()):
+                    raise ComponentError(
+                        f"model {model.name}",
+                        "has not joined what it was asked before",
+                        "Look at the role join.",
+                    )
 
     def _intake_plan(self, topic: Topic) -> IntakePlan:
         """By the schemas that the topic has had in this folder, as in a run."""
@@ -359,7 +384,7 @@ class LocalRun:
     def _train(self, model: Model, spec: LearnerSpec) -> Operator:
         key = Signer.load(self._dir / "keys" / "trainer")
         shelf = plans.Shelf(str(self._dir / "snapshots"), key, Outages())
-        make = plans.trainer(self.app, model, spec, shelf, self._every)
+        make = plans.trainer(self.app, model, spec, shelf, self._every, self._checkpoints_url)
         return self._operator(
             f"train.{model.lineage(spec)}", [self.app.examples_log_of(model)], make
         )
@@ -403,6 +428,8 @@ class LocalRun:
         for operator in self.operators:
             if operator.role == "view":
                 self._hydrate()
+            if operator.role.startswith("train."):
+                self._fill()
             self._finish(operator, end_ms)
         self._settle()
         return answer

@@ -100,10 +100,17 @@ class Meanings:
         """Of one column."""
         feature = self._read[name]
         if isinstance(feature, FieldRef):
-            kind = of_field(self._on.all_fields[name])
-            told = {f"feature {name}": f"{read_as(feature.categorical)}, {kind}"}
-            return {**told, **self._of_request([name])}
+            return self._of_field(feature)
         return self._of(name)
+
+    def of_field(self, ref: FieldRef) -> str:
+        """The digest of a field of requests, whether it is read or not."""
+        return digest_of(self._of_field(ref))
+
+    def _of_field(self, ref: FieldRef) -> Facts:
+        kind = of_field(self._on.all_fields[ref.field])
+        told = {f"feature {ref.field}": f"{read_as(ref.categorical)}, {kind}"}
+        return {**told, **self._of_request([ref.field])}
 
     def digest(self, name: str) -> str:
         """8 hex digits that change with what its values come from, whatever else is read."""

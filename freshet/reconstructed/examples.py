@@ -40,7 +40,7 @@ def reconstructed(run: OpenedRun, app: App, model: Model, as_of_ms: int | None) 
         RequestError: the run has not what the model is made of.
     """
     asked = questions_of(run, app, model, as_of_ms)
-    store = _store(run, app, model)
+    store = store_then(run, app, model)
     vectors = _vectors(app, model, asked, store)
     frame = asked.frame
     known = asked.asked
@@ -70,7 +70,7 @@ def _is_labelled_alike(model: Model, known: Model) -> bool:
     return one == other and wait == known.label.topic.freshness.ms("label_wait")
 
 
-def _store(run: OpenedRun, app: App, model: Model) -> StoreThen:
+def store_then(run: OpenedRun, app: App, model: Model) -> StoreThen:
     """The model's views, before the first of their events."""
     views = app.views_of(model)
     pieces: dict[str, list[Piece]] = {app.clean_log_of(view): [] for view in views}

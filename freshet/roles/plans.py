@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from freshet.app import App
 from freshet.features.reading.vectors import VectorPlan
 from freshet.features.views.view import View
+from freshet.hydration.past_columns import ColumnsOfLineage
 from freshet.learners.contract import Learner, LearnerSpec
 from freshet.learners.model import Model
 from freshet.learners.snapshots import files as snapshots
@@ -333,10 +334,17 @@ class Shelf(NamedTuple):
 
 
 def trainer(
-    app: App, model: Model, spec: LearnerSpec, shelf: Shelf, snapshot_every: str = ""
+    app: App,
+    model: Model,
+    spec: LearnerSpec,
+    shelf: Shelf,
+    snapshot_every: str = "",
+    url: str = "",
 ) -> Callable[[str, int], TrainTask]:
-    """Makes the task of a lineage, whose snapshots go onto `shelf`."""
+    """Makes the task of a lineage, whose snapshots go onto `shelf`; what its columns were before
+    anybody read them lies below `url` (empty: nowhere)."""
     plan = train_plan(model, spec, snapshot_every)
+    past = ColumnsOfLineage(url, model, plan.vectors) if url else None
 
     def save(learner: Learner, at: Moment) -> str | None:
         if not plan.durable:
@@ -357,7 +365,13 @@ def trainer(
         written = until_there_is_room(write, shelf.outages, shelf.told)
         return written.digest
 
-    return lambda _, partition: TrainTask(plan, spec.make(plan.vectors), save, partition)
+    return lambda _, partition: TrainTask(
+        plan,
+        spec.make(plan.vectors),
+        save,
+        partition,
+        past,
+    )
 
 
 def vector_plan(app: App, model: Model) -> VectorPlan:

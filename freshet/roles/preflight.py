@@ -11,6 +11,7 @@ import structlog
 from freshet.app import App
 from freshet.declared import definitions
 from freshet.features.cold.memory import check_installed
+from freshet.hydration import past_columns
 from freshet.hydration import record as hydrations
 from freshet.roles import plans
 from freshet.runs import registries
@@ -101,6 +102,7 @@ def check(
         structlog.get_logger().warning("declared otherwise", what=sentence)
     # Before what is declared is kept: whoever is started after a crash in between decides the same.
     hydrations.decide(url, before, app, now_ms)
+    past_columns.decide(url, before, app, log, now_ms)
     # Last: what was refused above never ran.
     definitions.keep(url, before, app, now_ms)
     return [*told, *begins]

@@ -1,5 +1,5 @@
-"""A model's questions and examples are facts of one log, whatever its learners come to read: what is
-added for one disturbs no other, and a lineage that is declared later learns what one that was
+"""A model's questions and examples are facts of one log, whatever its learners come to read: what
+is added for one disturbs no other, and a lineage that is declared later learns what one that was
 declared from the start has learned."""
 
 from __future__ import annotations
@@ -127,6 +127,8 @@ def records(of: list[tuple[int, bytes]]) -> Records:
 BASELINE = fr.Baseline()
 FAST = fr.HashedLogistic(bits=10)
 MORE = ("shop", "hour", "price", "shops.n", "shops.late")
+# All that can be known of the past; `price` was said by requests, and not logged.
+OF_VIEWS = ("shop", "shops.late", "hour", "shops.n", "shops.ago")
 BEFORE = app_of(BASELINE, FAST)
 # A learner with other options, one that reads less in another order (not what quality is told
 # apart by), and one that reads more.
@@ -136,6 +138,7 @@ AFTER = app_of(
     SLOW,
     reading("other", "shops.n", "hour"),
     reading("more", *MORE),
+    reading("views", *OF_VIEWS),
 )
 EVERY = range(HOURS)
 FIRST, LAST = range(CHANGED_AT), range(CHANGED_AT, HOURS)
@@ -187,6 +190,34 @@ def test_a_learner_that_is_added_later_learns_what_it_would_have_from_the_start(
     assert later.arrays[own] == from_the_start.arrays[own]
     assert later.cuts[own] == from_the_start.cuts[own]
     assert later.cuts[own][-1][2]["learned"] > 5
+
+
+def test_a_learner_that_reads_features_of_views_more_learns_them_of_the_past(
+    later: Ran, from_the_start: Ran
+) -> None:
+    """Bit for bit what it would have learned: every snapshot. No figure is of what was not
+    served."""
+    own = lineage(AFTER, "views")
+    assert later.arrays[own] == from_the_start.arrays[own]
+    assert [cut[:2] for cut in later.cuts[own]] == [cut[:2] for cut in from_the_start.cuts[own]]
+    last, served = (run.cuts[own][-1][2] for run in (later, from_the_start))
+    assert last["learned"] == served["learned"]
+    assert last["reconstructed"] > 0
+    assert served["reconstructed"] == 0
+    assert served["all"]["n"] == served["learned"]
+    assert 0 < last["all"]["n"] == last["learned"] - last["reconstructed"]
+
+
+def test_what_a_request_said_and_was_not_logged_stays_missing(
+    later: Ran, from_the_start: Ran
+) -> None:
+    own = lineage(AFTER, "more")
+    last, served = (run.cuts[own][-1][2] for run in (later, from_the_start))
+    assert last["learned"] == served["learned"]
+    assert last["reconstructed"] > 0
+    assert later.arrays[own] != from_the_start.arrays[own]
+    is_before = pl.col("asked_at") < pl.lit((CHANGED_AT + 1) * HOUR).cast(pl.Datetime("ms", "UTC"))
+    assert later.examples.filter(is_before)["feature.price"].drop_nulls().is_empty()
 
 
 def test_questions_and_labels_of_before_stay_facts_of_the_same_log(
