@@ -76,10 +76,11 @@ def decide(url: str, before: Definitions | None, app: App, log: Log, now_ms: int
             _, end = log.bounds(app.outcomes_log_of(model)).spans[0]
             if end:
                 columns = Columns.of(model.vectors)
-                _add(url, Filling(model.name, model.digest, columns, now_ms, end))
+                add(url, Filling(model.name, model.digest, columns, now_ms, end))
 
 
-def _add(url: str, made: Filling) -> None:
+def add(url: str, made: Filling) -> None:
+    """Write down what was decided, unless somebody else has."""
     fs, folder = _folder(url, made)
     fs.makedirs(folder, exist_ok=True)
     with contextlib.suppress(FileExistsError):  # another process was first

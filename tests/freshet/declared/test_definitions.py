@@ -74,7 +74,8 @@ def test_what_is_downstream_of_a_view_is_told_with_it() -> None:
     names = ("baseline", "hashed_logistic")
     assert changes(before(made()), app)[1:] == [
         f"lineage m.{name} is declared otherwise (view by_user is another): {lineage} learns all "
-        "examples that the log still has, and then takes part; what it had last is left as it is."
+        "examples that the log still has, of columns that were not logged what can be known of the "
+        "past, and then takes part; what it had last is left as it is."
         for name, lineage in zip(names, lineages)
     ]
 
