@@ -349,7 +349,7 @@ def _check_on_demand(model: Model) -> None:
 def _check_derived_of_requests(model: Model, views: Iterable[View]) -> None:
     """What a model's requests must be able to bring, so that its derived fields can be computed of
     them."""
-    used = {ref.field for ref in model.features if isinstance(ref, FieldRef)}
+    used = {ref.field for ref in model.read if isinstance(ref, FieldRef)}
     used |= {key for view in views for key in view.keys}
     used |= {name for made in model.computed for name in made.reads}
     for name, made_of in roots(model.on.derivations).items():

@@ -25,7 +25,7 @@ from freshet.features.stores.contract import Store
 from freshet.features.stores.memory_store import MemoryStore
 from freshet.features.views.task import ViewTask
 from freshet.features.views.view import View
-from freshet.hydration import beginnings
+from freshet.hydration import beginnings, past_columns
 from freshet.hydration import record as hydrations
 from freshet.hydration.hydrator import Hydrator, Rhythm, past_of
 from freshet.learners.catalog import predictor
@@ -33,21 +33,25 @@ from freshet.learners.contract import Export, LearnerSpec
 from freshet.learners.model import Model
 from freshet.learners.snapshots import files as snapshots
 from freshet.learners.snapshots.signing import Signer, Verifier, create_key
+from freshet.rebuilding.filler import Filler
 from freshet.rebuilding.works import work_of
 from freshet.replay.replayer import Events, published
 from freshet.roles import plans
 from freshet.roles.names import intakes
 from freshet.runs.clusters import routed
+from freshet.runs.opened import OpenedRun
 from freshet.schemas.errors import ComponentError, DefinitionError
 from freshet.schemas.events.schema import EventSchema
+from freshet.schemas.models.manifest import made_for, why_not_for
 from freshet.schemas.topics.readers import INTAKE
 from freshet.schemas.topics.topic import Topic
 from freshet.schemas.wire.messages import Message, Settled, Tick
-from freshet.serving.loading.live_model import LiveModel
+from freshet.serving.loading.live_model import LiveModel, asked_with
 from freshet.serving.release.judge import Judge
 from freshet.serving.release.release import Release
 from freshet.serving.scoring.contract import Answer, Question
 from freshet.serving.scoring.scorer import Logging, Policy, Scorer
+from freshet.settings import settings
 from freshet.streams.clock import ManualClock, WallClock
 from freshet.streams.control.channels import Follower, send
 from freshet.streams.control.orders import OrderBook, ordered
@@ -270,6 +274,7 @@ class LocalRun:
         now_ms = WallClock().now_ms()
         beginnings.decide(self._checkpoints_url, before, self.app, self.log, now_ms)
         hydrations.decide(self._checkpoints_url, before, self.app, now_ms)
+        past_columns.decide(self._checkpoints_url, before, self.app, self.log, now_ms)
         definitions.keep(self._checkpoints_url, before, self.app, now_ms)
 
     def _hydrations(self) -> list[Hydrator]:
@@ -307,6 +312,26 @@ class LocalRun:
                     )
             hydrator.close()
         self._hydrators = []
+
+    def _fill(self) -> None:
+        """Trainers have what their columns were before they learn what the step brought."""
+        found = past_columns.unfinished(self._checkpoints_url, self.app)
+        if not found:
+            return
+        for operator in self.operators:
+            # What is not saved is not the past yet.
+            if operator.role.startswith(("intake", "dedup", "join")):
+                operator.checkpoint()
+        run = OpenedRun(self.app, self.log, settings(run_dir=str(self._dir)))
+        for model, filling in found:
+            filler = Filler(run, model, filling)
+            while not filler.done:
+                if not filler.step(self._clock.now_ms()):
+                    raise ComponentError(
+                        f"model {model.name}",
+                        "has not joined what it was asked before",
+                        "Look at the role join.",
+                    )
 
     def _intake_plan(self, topic: Topic) -> IntakePlan:
         """By the schemas that the topic has had in this folder, as in a run."""
@@ -361,7 +386,7 @@ class LocalRun:
     def _train(self, model: Model, spec: LearnerSpec) -> Operator:
         key = Signer.load(self._dir / "keys" / "trainer")
         shelf = plans.Shelf(str(self._dir / "snapshots"), key, Outages())
-        make = plans.trainer(self.app, model, spec, shelf, self._every)
+        make = plans.trainer(self.app, model, spec, shelf, self._every, self._checkpoints_url)
         return self._operator(
             f"train.{model.lineage(spec)}", [self.app.examples_log_of(model)], make
         )
@@ -405,6 +430,8 @@ class LocalRun:
         for operator in self.operators:
             if operator.role == "view":
                 self._hydrate()
+            if operator.role.startswith("train."):
+                self._fill()
             self._finish(operator, end_ms)
         self._settle()
         return answer
@@ -489,10 +516,13 @@ class LocalRun:
         found = snapshots.read_verified(
             self._dir / "snapshots", which, self._trainer, self._qualifier
         )
-        if found.manifest.vectors != served.model.vectors.digest:
+        asked = served.model.vectors
+        if why_not_for(found.manifest, asked):
             return  # ordered when the model was declared otherwise
+        own = made_for(found.manifest, asked)
         export = Export(found.manifest.kind, found.manifest.meta, snapshots.arrays_of(found.data))
-        served.slot.swap(LiveModel(predictor(export, served.model.vectors), found.manifest))
+        answering = asked_with(asked, predictor(export, own), own)
+        served.slot.swap(LiveModel(answering, found.manifest))
         self.swaps.append(order)
 
     def _tell(self, told: Iterable[Message]) -> None:

@@ -1,8 +1,8 @@
 """From examples to models: who learns, how well so far, and what is cut and signed.
 
-`model`        what users declare: what is asked, label, features, learners; `on_demand` is what is
-               computed of a question, `rungs` what answers where no model can, `release_config`
-               when another lineage takes over
+`model`        what users declare: what is asked, label, features, learners; `columns` is which
+               of those each learner reads, `on_demand` what is computed of a question, `rungs` what
+               answers where no model can, `release_config` when another lineage takes over
 `contract`     what a learner is, and a predictor; `catalog` lists them; `state` is what learners
                share when saved, `hashing` and `feature_kernels` how those that hash read features,
                `sources` what a learner of the app's own consists of

@@ -3,8 +3,9 @@ beat."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,9 @@ from freshet.learners.contract import Arrays, Export, pack_json
 from freshet.learners.state import check_finite, check_origin, check_vectors, origin
 from freshet.schemas.errors import LearnerError
 from freshet.schemas.models.vectors import F64, Examples, Vectors, VectorSchema
+
+if TYPE_CHECKING:
+    from freshet.learners.columns import Feature
 
 KIND = "baseline"
 LOWEST = 1e-6
@@ -31,6 +35,7 @@ class Baseline:
         prior: The first prediction, between 0 and 1, both exclusive. It counts as one example
             before the first.
         name: Its name within the model; the beginning of its lineage's name.
+        features: What it reads, as `features` of `fr.Model`. None: the model's.
 
     Raises:
         LearnerError: a value is out of its range.
@@ -44,6 +49,7 @@ class Baseline:
     half_life: float = 5_000.0
     prior: float = 0.5
     name: str = KIND
+    features: Sequence[Feature] | None = field(default=None, repr=False, kw_only=True)
 
     def __post_init__(self) -> None:
         if not (self.half_life > 0 and 0 < self.prior < 1):

@@ -9,6 +9,14 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from freshet.features.views.view import FeatureRef
+from freshet.learners.columns import (
+    KINDS,
+    Feature,
+    Meanings,
+    all_read,
+    name_of,
+    own_features,
+)
 from freshet.learners.contract import LearnerSpec
 from freshet.learners.on_demand import OnDemand, categories_of, made_of_views, settled
 from freshet.learners.release_config import ReleaseConfig
@@ -130,10 +138,13 @@ class Model:
         label: Where outcomes come from.
         features: Fields of `on` (`on["field"]`, `fr.category(on["field"])`), features of views
             (`view["feature"]`), which are read by the request's fields of the view's key, and
-            `fr.on_demand(…)`, which is computed of both.
+            `fr.on_demand(…)`, which is computed of both. Learners read them that declare none of
+            their own.
         learners: `fr.Baseline(…)`, `fr.HashedLogistic(…)`, `fr.River(…)`, `fr.TorchCtr(…)`: at
             least one, each with a `name` of its own. Each starts a lineage of snapshots, and
-            lineages compete.
+            lineages compete. One may read other features than the model's, by `features=`: a
+            question is answered and logged with all that any of them reads, and each takes its
+            own columns of that. So what is added for one changes nothing for another.
         slices: Names of categorical features by whose values quality is told apart.
         fallback: Rungs that answer, in order, where no model can: `fr.heuristic(…)`,
             `fr.constant(…)`. With none of them there is no answer before the first snapshot
@@ -158,10 +169,10 @@ class Model:
 
     Raises:
         DefinitionError: a wrong name, no features, no learners or two of one name, a feature of
-            another topic, an `id` of a type that no id has or of another kind than its label's, a
-            slice that is no categorical feature, a bound of no feature or that is no distance, a
-            `batch` out of range, a `subject` or a `segment_by`.
-            `fr.App` checks the model against the rest.
+            another topic, two features of one name, an `id` of a type that no id has or of another
+            kind than its label's, a slice that is no categorical feature, a bound of no feature or
+            that is no distance, a `batch` out of range, a `subject` or a `segment_by`. `fr.App`
+            checks the model against the rest.
 
     Examples:
         >>> import freshet as fr
@@ -229,7 +240,7 @@ class Model:
                 f"learners {names}",
                 "Declare at least one, each with a name of its own.",
             )
-        for ref in self.features:
+        for ref in self.read:
             # What nobody sends with a question, and no row holds.
             if isinstance(ref, FieldRef) and ref.topic != self.on.name:
                 raise DefinitionError(
@@ -267,7 +278,7 @@ class Model:
     def _tell_rungs_of_sources(self) -> None:
         """Fields within fields have dots in their names, as features of views have; and what is
         made of such a feature need not have one."""
-        own = frozenset(ref.field for ref in self.features if isinstance(ref, FieldRef))
+        own = frozenset(ref.field for ref in self.read if isinstance(ref, FieldRef))
         nested = frozenset(name for name in own if "." in name)
         read = {ref.name for ref in self.view_features}
         for name in sorted(nested & read):
@@ -317,8 +328,7 @@ class Model:
         check_kind(where, "id", self.id, str, f"Name a field of {self.on.name}.")
         check_kind(where, "label", self.label, Label, "Write fr.Label(topic, id=…, value=…).")
         check_kind(where, "batch", self.batch, int, f"Use 1 to {MAX_BATCH}.")
-        kinds = (FieldRef, FeatureRef, OnDemand)
-        check_each(where, "features", self.features, kinds, OF_FEATURES)
+        check_each(where, "features", self.features, KINDS, OF_FEATURES)
         if not self.features:
             raise DefinitionError(where, "has no features to answer by", OF_FEATURES)
         # An app's own learner needs no base class of ours; that it can `make` one is asked below.
@@ -327,6 +337,17 @@ class Model:
             if isinstance(learner, type) or not callable(getattr(learner, "make", None)):
                 raise DefinitionError(
                     where, f"learners[{i}]={brief(learner)} is no learner", OF_LEARNERS
+                )
+            own = own_features(learner)
+            if own is None:
+                continue
+            name = f"features of learner {learner.name}"
+            check_each(where, name, own, KINDS, OF_FEATURES)
+            if not own:
+                raise DefinitionError(
+                    where,
+                    f"learner {learner.name} has no features to answer by",
+                    "Leave features= out, and it reads the model's.",
                 )
         check_each(
             where, "slices", self.slices, str, "A slice is the name of a categorical feature."
@@ -361,6 +382,16 @@ class Model:
             )
 
     @cached_property
+    def read(self) -> tuple[Feature, ...]:
+        """All that any of its learners reads: what a question is answered with, and logged."""
+        return all_read(self.name, self.features, self.learners)
+
+    def features_of(self, learner: LearnerSpec) -> Sequence[Feature]:
+        """What a learner reads: features of its own, or else the model's."""
+        own = own_features(learner)
+        return self.features if own is None else own
+
+    @cached_property
     def view_features(self) -> tuple[FeatureRef, ...]:
         """The features of views that it reads, each once: first those of its vector, then those
         that only on-demand features read."""
@@ -369,13 +400,20 @@ class Model:
     @property
     def refs_to_views(self) -> list[FeatureRef]:
         """The same as often as they are named: each may be of another view of that name."""
-        own = [ref for ref in self.features if isinstance(ref, FeatureRef)]
-        return [*own, *(ref for feature in self.on_demand for ref in feature.reads)]
+        own = [ref for ref in self.read if isinstance(ref, FeatureRef)]
+        again = [
+            ref
+            for learner in self.learners
+            for ref in own_features(learner) or ()
+            if isinstance(ref, FeatureRef)
+        ]
+        of_others = [ref for feature in self.on_demand for ref in feature.reads]
+        return [*own, *again, *of_others]
 
     @property
     def on_demand(self) -> list[OnDemand]:
         """Its on-demand features, in order of declaration."""
-        return [feature for feature in self.features if isinstance(feature, OnDemand)]
+        return [feature for feature in self.read if isinstance(feature, OnDemand)]
 
     @cached_property
     def computed(self) -> tuple[Derivation, ...]:
@@ -384,13 +422,24 @@ class Model:
 
     @cached_property
     def vectors(self) -> VectorSchema:
-        """The names of its vector's categories and numbers, each in order of declaration."""
-        computed = categories_of(self.on_demand, self.computed)
+        """The names of its vector's categories and numbers, each in order of declaration: of all
+        that any of its learners reads."""
+        return self._schema(self.read)
+
+    def vectors_of(self, learner: LearnerSpec) -> VectorSchema:
+        """The same of what one of its learners reads."""
+        return self._schema(self.features_of(learner))
+
+    def alone(self, feature: Feature) -> VectorSchema:
+        """Vectors of one of its features."""
+        return self._schema([feature])
+
+    def _schema(self, features: Sequence[Feature]) -> VectorSchema:
         categories = []
         numbers = []
-        for feature in self.features:
-            name = _name_of(feature)
-            is_category = name in computed
+        for feature in features:
+            name = name_of(feature)
+            is_category = name in self._computed_categories
             if isinstance(feature, FieldRef):
                 is_category = feature.categorical
             elif isinstance(feature, FeatureRef):
@@ -400,60 +449,53 @@ class Model:
                 categories.append(name)
             else:
                 numbers.append(name)
-        return VectorSchema(tuple(categories), tuple(numbers), self.digest)
+        meanings = tuple(map(self.meanings.digest, (*categories, *numbers)))
+        return VectorSchema(
+            tuple(categories),
+            tuple(numbers),
+            self.digest,
+            meanings,
+        )
+
+    @cached_property
+    def _computed_categories(self) -> frozenset[str]:
+        return categories_of(self.on_demand, self.computed)
+
+    @cached_property
+    def meanings(self) -> Meanings:
+        """What its columns come from."""
+        return Meanings(
+            self.on,
+            self.read,
+            self.view_features,
+            self.computed,
+            self._computed_categories,
+        )
 
     @cached_property
     def facts(self) -> Facts:
-        """All that decides what a vector holds and what its label says, by name."""
+        """All that decides what is asked and what its label says, by name. Which features that is
+        answered by is none of it: each learner's facts say what it reads."""
         label = self.label
-        asked = {}
-        for ref in self.features:
-            if isinstance(ref, FieldRef):
-                kind = of_field(self.on.all_fields[ref.field])
-                asked[f"feature {ref.field}"] = f"{_read_as(ref.categorical)}, {kind}"
-        views = {f"view {ref.view}": ref.made_from for ref in self.view_features}
-        # What a request may lack is filled in as an event's would be.
-        imputes = {
-            f"missing {name} in a request": repr(how.value) for name, how in self.on.impute.items()
-        }
-        derived = {}
-        for made in self.on.derivations:
-            # With the kinds of what it is made of: a request brings that.
-            kinds = [f"{name}: {of_field(self.on.all_fields[name])}" for name in made.reads]
-            derived[f"derive {made.field.name} of a request"] = (
-                f"{made.fact} over {'; '.join(kinds)}"
-            )
         read = {label.id, *fields_read(label.value)}
         labels = {
             f"field {known.name} of the label": of_field(known)
             for known in label.topic.all_fields.fields
             if known.name in read
         }
-        own = {
+        return {
             "id": f"{self.id}, {of_field(self.on.events[self.id])}",
-            # In order: that is a feature's place in the vector.
-            "features": ", ".join(map(_name_of, self.features)),
             "label": of_expression(label.value),
             "id of the label": label.id,
             "late labels": label.late,
             f"topic {label.topic.name}": label.topic.digest,
+            **labels,
         }
-        return {**own, **asked, **views, **imputes, **derived, **self._computed_facts(), **labels}
-
-    def _computed_facts(self) -> Facts:
-        """Of each on-demand feature how it is computed, and of what."""
-        facts = {}
-        categories = categories_of(self.on_demand, self.computed)
-        for made in self.computed:
-            name = made.field.name
-            kinds = [f"{read}: {of_field(made.before[read])}" for read in made.reads]
-            told = f"{made.fact} over {'; '.join(kinds)}"
-            facts[f"on demand {name}"] = f"{_read_as(name in categories)}, {told}"
-        return facts
 
     @cached_property
     def digest(self) -> str:
-        """8 hex digits that change with anything that changes vectors or labels."""
+        """8 hex digits that change with anything that changes what is asked, or labels: its
+        predictions and examples are logged under it."""
         return digest_of(self.facts)
 
     def facts_of(self, learner: LearnerSpec) -> Facts:
@@ -463,14 +505,18 @@ class Model:
             learner: One of `learners`.
 
         Returns:
-            Facts by name: its definition, `batch`, and the model's own digest.
+            Facts by name: its definition, what it reads, `batch`, and the model's own digest.
 
         Raises:
             DefinitionError: as `lineage` does.
         """
+        names = [name_of(feature) for feature in self.features_of(learner)]
         return {
             **definition_of(learner),
             "batch": str(self.batch),
+            # In order: that is a feature's place in the vector.
+            "features": ", ".join(names),
+            **self.meanings.together(names),
             f"model {self.name}": self.digest,
         }
 
@@ -490,15 +536,3 @@ class Model:
                 can tell.
         """
         return f"{learner.name}-{digest_of(self.facts_of(learner))}"
-
-
-def _name_of(feature: FieldRef | FeatureRef | OnDemand) -> str:
-    if isinstance(feature, FieldRef):
-        return feature.field
-    return feature.name
-
-
-def _read_as(categorical: bool) -> str:
-    if categorical:
-        return "category"
-    return "number"

@@ -37,12 +37,16 @@ class FeatureRef:
         feature: Name of the feature.
         made_from: The digest of what its values come from; empty where nobody asks for it.
         is_text: Whether its values are texts, which models read as categories.
+        meaning: The digest of what its own values come from, whatever else the view has.
+        keys: The fields by which its row is found.
     """
 
     view: str
     feature: str
     made_from: str = field(default="", repr=False, compare=False)
     is_text: bool = field(default=False, repr=False, compare=False)
+    meaning: str = field(default="", repr=False, compare=False)
+    keys: tuple[str, ...] = field(default=(), repr=False, compare=False)
 
     @property
     def name(self) -> str:
@@ -327,6 +331,30 @@ class View:
         max_age = text_of(self.max_age_ms)
         return digest_of({"rows": self.digest, "max_age": max_age})
 
+    def _meaning(self, feature: str) -> str:
+        """Of one feature's values: no other feature changes them, but by how long rows are kept."""
+        own = inputs_of(self.features[feature])
+        names = {*self.keys, *(each.field for each in own if each.field is not None)}
+        for each in own:
+            if each.where is not None and each.where.expression is not None:
+                names |= fields_read(each.where.expression)
+        told = {
+            "feature": str(self.features[feature]),
+            "key": ", ".join(self.keys),
+            # Without one a window has tiles of its own.
+            "tile": text_of(self.tile_ms or 0),
+            "layout": f"{LAYOUT}, keys {keys.ENCODING}",
+            "keep": text_of(self.plan.keep_ms),
+            "max_age": text_of(self.max_age_ms),
+            "whole": str(any(self._is_whole(each) for each in own)),
+            "open": str(any(self._is_open(each) for each in own)),
+        }
+        for topic in self.topics:
+            told[f"topic {topic.name}"] = topic.digest
+            for name in sorted(names & {known.name for known in topic.all_fields.fields}):
+                told[f"field {name} of {topic.name}"] = of_field(topic.all_fields[name])
+        return digest_of(told)
+
     def __getitem__(self, feature: str) -> FeatureRef:
         if feature not in self.features:
             raise DefinitionError(
@@ -343,5 +371,10 @@ class View:
                 f'fr.last_distinct("{declared.field}", 1), say.',
             )
         return FeatureRef(
-            self.name, feature, self.values_digest, is_text=feature in self.text_features
+            self.name,
+            feature,
+            self.values_digest,
+            is_text=feature in self.text_features,
+            meaning=self._meaning(feature),
+            keys=self.keys,
         )

@@ -21,6 +21,7 @@ from freshet.datasets.command import write_file
 from freshet.datasets.recorded_run import RecordedRun, model_of, open_run
 from freshet.figures import count, duration
 from freshet.learners.model import Model
+from freshet.past.examples import IN_PART
 from freshet.past.moments import ms_of
 from freshet.schemas.durations import milliseconds
 from freshet.schemas.errors import RequestError
@@ -81,9 +82,10 @@ def run_backtest(run_dir: str, wanted: Wanted, shown: Shown) -> None:
     course = course_of(examples, model.vectors, model.batch)
     answers = {}
     for spec in model.learners:
+        own = model.vectors_of(spec)
         answers[model.lineage(spec)] = answered(
-            spec.make(model.vectors),
-            course,
+            spec.make(own),
+            course.read_by(own, model.vectors),
             [milliseconds(name) for name in every],
         )
     found = compared(
@@ -131,13 +133,21 @@ def _examples(
     What was asked before the beginning is learned from all the same, as a run would have."""
     until = wanted.until or None
     known = {own.name: own for own in run.app.models}.get(model.name)
-    if known is not None and known.vectors.digest == model.vectors.digest:
-        return run.examples(model.name, until=until), "Vectors are those that were served."
+    if known is not None and _was_served(model, known):
+        served = run.examples(model.name, until=until)
+        if not (served["vector"] == IN_PART).any():
+            return served, "Vectors are those that were served."
     examples = run.reconstructed(wanted.app_file, model.name, until=until)
     return examples, (
-        f"{model.name} is not a model of the run as the file declares it: its vectors are "
+        f"The run did not log all that {model.name} reads as the file declares it: its vectors are "
         "reconstructed, as of each question."
     )
+
+
+def _was_served(model: Model, known: Model) -> bool:
+    """Whether the model of the run is asked with all that this one reads."""
+    is_alike = known.digest == model.digest
+    return is_alike and not model.vectors.lacking(known.vectors)
 
 
 def _refuse_nothing(found: Compared, course: Course, every: list[str]) -> None:

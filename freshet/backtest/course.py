@@ -3,7 +3,7 @@ the order and in the steps in which a trainer learns them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -37,6 +37,14 @@ class Course:
 
     def __len__(self) -> int:
         return len(self.asked_ms)
+
+    def read_by(self, own: VectorSchema, among: VectorSchema) -> Course:
+        """The same with the columns alone that a learner reads, of `among`, which the vectors
+        have."""
+        places = own.places_in(among)
+        if places is None:
+            return self
+        return replace(self, vectors=places.of(self.vectors))
 
 
 def course_of(examples: pl.DataFrame, schema: VectorSchema, batch: int) -> Course:

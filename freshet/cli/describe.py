@@ -303,7 +303,7 @@ def _rounded(model: Model, views: Iterable[View]) -> Iterable[tuple[str, str]]:
     by_view = {view.name: view.plan.whole_names for view in views}
     last = [
         feature.name
-        for feature in model.features
+        for feature in model.read
         if isinstance(feature, FeatureRef)
         and not feature.is_text
         and feature.feature in by_view[feature.view]

@@ -68,9 +68,10 @@ class RecordedRun:
             which is not learned then; `known_at` the tick from which on the label could be learned,
             and `answer` Int64, which rises in the order in which trainers learn; `probability`
             Float64, `rung`, `lineage` and `snapshot` of the answer that was given; `model_lag` and
-            `value_age` duration; `vector` says `served`: what follows is what the answer was made
-            of; `feature.<name>` for each feature, texts of categories and Float32 of numbers. What
-            is not there is null.
+            `value_age` duration; `vector` says `served`: what follows was logged with the answer,
+            or `served in part` where some of the features came to be read only later, and were
+            not; `feature.<name>` for each feature that any of its learners reads, texts of
+            categories and Float32 of numbers. What is not there is null.
 
         Raises:
             RequestError: there is no such model, or a moment is none.

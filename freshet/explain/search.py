@@ -8,7 +8,7 @@ is read in seconds.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,29 +17,30 @@ import pyarrow.compute as pc
 
 from freshet.app import App
 from freshet.explain.row_events import element_of, source_of
+from freshet.features.stores.contract import VERSION_BYTES
 from freshet.learners.model import Model
 from freshet.schemas.models.layout import Layout
 from freshet.schemas.wire import blocks
 from freshet.schemas.wire.blocks import Block
-from freshet.schemas.wire.outcomes import ASKED, ExampleRows, fixed_of, texts_of
+from freshet.schemas.wire.outcomes import ASKED, ExampleRows, fixed_of, texts_of, views_of
 from freshet.streams.log.contract import Log
 from freshet.streams.log.spans import Found, PartitionSpans
 
-WHO = ["lineage", "versions"]
 SCORER = "scorer:"  # before a scorer's instance, in the origins of its predictions
 
 
 @dataclass(frozen=True, slots=True)
 class LoggedPrediction:
     """One prediction as it was logged: by which scorer instance, at which offset of the outcomes
-    log, its fixed row, its categories joined, and 16 bytes of version for each view read."""
+    log, its fixed row, its categories joined, and 16 bytes of version for each view read, by its
+    name in the store."""
 
     instance: str
     offset: int
     fixed: npt.NDArray[np.void]
     categories: str
     lineage: str
-    versions: bytes
+    versions: Mapping[str, bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,11 +150,22 @@ def _predictions(
     layout = Layout.of(model.vectors)
     fixed = fixed_of(table, layout)
     categories = texts_of(table, layout)["categories"].to_arrow()
+    views = views_of(table)
     for i in rows:
-        texts = [column[i].as_py() for column in (categories, *table.select(WHO).columns)]
+        lineage = table.column("lineage")[i].as_py()
+        packed = table.column("versions")[i].as_py()
+        versions = {
+            view: packed[VERSION_BYTES * at : VERSION_BYTES * (at + 1)]
+            for at, view in enumerate(views)
+        }
         # The row is copied: a view of it would keep its whole block in memory.
         yield LoggedPrediction(
-            block.origin.removeprefix(SCORER), found.offset, fixed[i].copy(), *texts
+            block.origin.removeprefix(SCORER),
+            found.offset,
+            fixed[i].copy(),
+            categories[i].as_py(),
+            lineage,
+            versions,
         )
 
 

@@ -32,6 +32,7 @@ from freshet.streams.log.spans import PartitionSpans
 
 KEEPS = 10  # so far back an event is looked for whose row was over
 HALF_LIVES = 10  # beyond them an event weighs less than a thousandth
+NOT_ASKED = "no row was read: the model read no such view then, or one that was declared otherwise"
 NO_VERSION = bytes(VERSION_BYTES)
 
 
@@ -40,8 +41,8 @@ def view_reads(
 ) -> list[ViewRead]:
     """The views that the model reads, in its order."""
     out = []
-    for i, view in enumerate(run.app.views_of(model)):
-        version = prediction.versions[VERSION_BYTES * i : VERSION_BYTES * (i + 1)]
+    for view in run.app.views_of(model):
+        version = prediction.versions.get(run.app.stored_as(view))
         out.append(_Reading(run, model, view, prediction).read(version, whole_window))
     return out
 
@@ -59,9 +60,11 @@ class _Reading:
         self._clean = run.app.clean_log_of(view)
         self._as_of = int(prediction.fixed["asked_at"])
 
-    def read(self, version: bytes, whole_window: bool) -> ViewRead:
+    def read(self, version: bytes | None, whole_window: bool) -> ViewRead:
         values = self._values()
         key = self._key()
+        if version is None:
+            return replace(self._unread(key, values), note=NOT_ASKED)
         # What is found is put in as it is found, so that what is missing is told with the rest.
         read = self._unread(key, values)
         if version == NO_VERSION and not self._is_the_first_of_all(key, values):
@@ -153,7 +156,7 @@ class _Reading:
         numbers = dict(zip(self._model.vectors.numbers, self._p.fixed["numbers"].tolist()))
         refs = [
             feature
-            for feature in self._model.features
+            for feature in self._model.read
             if isinstance(feature, FeatureRef) and feature.view == self._view.name
         ]
         texts = self._texts()
@@ -204,7 +207,7 @@ class _Reading:
             )
         unknown = "no row was read: nothing was known of this key then"
         # One view that has a version says that the store answered.
-        if any(self._p.versions):
+        if any(version != NO_VERSION for version in self._p.versions.values()):
             return unknown
         return f"{unknown}, or the store could not be reached"
 

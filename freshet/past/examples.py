@@ -28,7 +28,9 @@ OPEN = "open"
 FATES = (OPEN, *KINDS[1:])
 SERVED = "served"
 RECONSTRUCTED = "reconstructed"
-VECTOR = pl.Enum([SERVED, RECONSTRUCTED])
+# Some of the columns came to be read only later, and were not logged.
+IN_PART = "served in part"
+VECTOR = pl.Enum([SERVED, RECONSTRUCTED, IN_PART])
 # The later overrules what comes before it: what was settled before it was contested stands, and
 # what has expired may be corrected.
 _RANKED = (CONFLICTED, EXPIRED, LABELLED, CORRECTED)
@@ -38,7 +40,7 @@ def frame_of(model: Model, told: Iterable[Told]) -> pl.DataFrame:
     """A row for each question, in the order of the log, of the blocks of a model's examples log."""
     layout = Layout.of(model.vectors)
     told = list(told)
-    rows = example_rows(told, layout)
+    rows, whole = example_rows(told, layout)
     asked = np.flatnonzero(rows.kind == ASKED)
     asked = asked[np.argsort(rows.ask[asked], kind="stable")]
     own = {name: column.take(asked) for name, column in rows.texts.items()}
@@ -55,7 +57,7 @@ def frame_of(model: Model, told: Iterable[Told]) -> pl.DataFrame:
         "asked_at": answers.pop("asked_at"),
         **_outcomes(rows, rows.ask[asked], answers_of(told)),
         **answers,
-        "vector": pl.Series([SERVED], dtype=VECTOR).new_from_index(0, len(asked)),
+        "vector": pl.Series(np.where(whole[asked], SERVED, IN_PART), dtype=VECTOR),
         **vectors,
     }
     return pl.DataFrame(columns)

@@ -63,10 +63,22 @@ def once(told: Iterable[Told]) -> Iterator[tuple[int, Block, pa.RecordBatch]]:
             yield offset, block, rows.slice(fresh.start, fresh.stop - fresh.start)
 
 
-def example_rows(told: Iterable[Told], layout: Layout) -> ExampleRows:
-    """The rows of an examples log, as one."""
-    found = _by_layout((rows for _, _, rows in once(told)), layout)
-    return together([ExampleRows.from_arrow(rows, layout) for rows in found], layout)
+class Examples(NamedTuple):
+    """Rows of an examples log as one, and which of them were logged with all columns of the
+    reader."""
+
+    rows: ExampleRows
+    whole: npt.NDArray[np.bool_]
+
+
+def example_rows(told: Iterable[Told], layout: Layout) -> Examples:
+    """The rows of an examples log."""
+    found = list(_by_layout((rows for _, _, rows in once(told)), layout))
+    whole = [np.full(each.num_rows, not layout.lacking(layout_of(each))) for each in found]
+    return Examples(
+        together([ExampleRows.from_arrow(rows, layout) for rows in found], layout),
+        np.concatenate([np.empty(0, np.bool_), *whole]),
+    )
 
 
 def _by_layout(parts: Iterable[pa.RecordBatch], layout: Layout) -> Iterator[pa.RecordBatch]:
@@ -74,8 +86,8 @@ def _by_layout(parts: Iterable[pa.RecordBatch], layout: Layout) -> Iterator[pa.R
     their own columns."""
     groups: dict[bytes, list[pa.RecordBatch]] = {}
     for rows in parts:
-        # Rows of another model's vectors are none that this one has learned from.
-        if not layout.lacking(layout_of(rows)):
+        # What every answer has is not in them.
+        if not layout.stamps_lacking(layout_of(rows)):
             groups.setdefault(rows.schema.metadata[LAYOUT], []).append(rows)
     for group in groups.values():
         yield joined(group)

@@ -23,8 +23,8 @@ def frame_of(run: OpenedRun, model: Model) -> pl.DataFrame:
     layout = Layout.of(model.vectors)
     groups: dict[bytes, list[pa.RecordBatch]] = {}
     for offset, block, rows in once(blocks_of(run.log, run.app.outcomes_log_of(model))):
-        is_ours = block.kind == blocks.PREDICTIONS and not layout.lacking(layout_of(rows))
-        if is_ours:
+        is_answer = block.kind == blocks.PREDICTIONS
+        if is_answer and not layout.stamps_lacking(layout_of(rows)):
             instance = pa.array([block.origin.removeprefix(SCORER)] * rows.num_rows)
             told = rows.append_column("instance", instance)
             told = told.append_column("record", pa.array(np.full(rows.num_rows, offset)))

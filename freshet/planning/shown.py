@@ -34,6 +34,7 @@ def _of(change: Planned) -> Iterator[str]:
         yield f"  {_refilled(change.refill)}"
     if change.learn_anew:
         yield f"  learns from them, then takes part: {', '.join(change.learn_anew)}"
+        yield "  of columns that were not logged it learns what can be known of the past"
     if change.start_cold:
         yield f"  starts cold, from what is asked from then on: {', '.join(change.start_cold)}"
     for feature, at in change.complete_from.items():

@@ -16,6 +16,7 @@ import structlog
 
 from freshet.app import App
 from freshet.features.catalog import open_store
+from freshet.hydration import past_columns
 from freshet.hydration import record as hydrations
 from freshet.learners.snapshots.signing import create_key, publish
 from freshet.processes.fork_server import PRELOADED
@@ -119,7 +120,8 @@ class Runtime:
             for name in role_names(self.app)
             if name.split(".")[0] != ARCHIVE or self.settings.archive_url is not None
         ]
-        if hydrations.unfinished(self.settings.checkpoints_url, self.app):
+        url = self.settings.checkpoints_url
+        if hydrations.unfinished(url, self.app) or past_columns.unfinished(url, self.app):
             args = (self._path, HYDRATE, self.settings, "", self.app.digest)
             specs.append(RoleSpec(HYDRATE, run_role, args, ends=True))
         self._stack.callback(children.forget, run_dir)

@@ -1,4 +1,5 @@
-"""The role that builds views from the past, beside all that runs; it ends when all are built.
+"""The role that builds views from the past, and then columns of questions that were asked before
+anybody read them, beside all that runs; it ends when all are built.
 
 It is in nobody's way: it has what processor time others leave, and stands still while a view that
 is served comes near what its lag may be.
@@ -16,13 +17,15 @@ import structlog
 from freshet.features.cold.memory import RowMemory
 from freshet.features.stores.complete_store import reflected
 from freshet.features.stores.contract import Store
-from freshet.hydration import record
+from freshet.hydration import past_columns, record
 from freshet.hydration.hydrator import Hydrator
+from freshet.rebuilding.filler import Filler
 from freshet.rebuilding.works import work_of
 from freshet.roles import plans
 from freshet.roles.context import Context
 from freshet.roles.operators import planned
 from freshet.roles.reporter import Reporter
+from freshet.runs.opened import OpenedRun
 from freshet.schemas.durations import text_of
 from freshet.schemas.errors import LogError, StoreError
 from freshet.schemas.wire.blocks import NO_TICK
@@ -39,7 +42,7 @@ SHARE_OF_SLO = 0.8
 
 
 def run(ctx: Context) -> None:
-    """Build all views that are to be built, one after the other."""
+    """Build all views that are to be built, one after the other, then columns, model by model."""
     os.nice(NICE)
     url = ctx.settings.checkpoints_url
     reporter = Reporter(ctx)
@@ -63,6 +66,16 @@ def run(ctx: Context) -> None:
                 _build(ctx, hydrator, lags, tell)
             finally:
                 hydrator.close()
+        if ctx.stop.is_set():
+            return
+    for model, filling in past_columns.unfinished(url, ctx.app):
+        # Views first: of their rows trainers need nothing, and scorers all.
+        filler = Filler(OpenedRun(ctx.app, ctx.log, ctx.settings), model, filling)
+        while not filler.done and not ctx.stop.is_set():
+            is_late = bool(lags.late())
+            if is_late or not filler.step(WallClock().now_ms()):
+                ctx.stop.wait(STEP_SECONDS)
+        log.info("columns from the past", model=model.name, questions=filler.questions)
         if ctx.stop.is_set():
             return
 

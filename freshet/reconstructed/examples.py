@@ -43,8 +43,8 @@ def reconstructed(run: OpenedRun, app: App, model: Model, as_of_ms: int | None) 
         RequestError: the run has not what the model is made of.
     """
     asked = questions_of(run, app, model, as_of_ms)
-    store = _store(run, app, model)
-    vectors = _vectors(app, model, asked, store, _incomplete(run, app, model))
+    store = store_then(run, app, model)
+    vectors = _vectors(app, model, asked, store, missing_until(run, app, model))
     frame = asked.frame
     known = asked.asked
     if known is None or not _is_labelled_alike(model, known):
@@ -73,7 +73,7 @@ def _is_labelled_alike(model: Model, known: Model) -> bool:
     return one == other and wait == known.label.topic.freshness.ms("label_wait")
 
 
-def _store(run: OpenedRun, app: App, model: Model) -> StoreThen:
+def store_then(run: OpenedRun, app: App, model: Model) -> StoreThen:
     """The model's views, before the first of their events."""
     views = app.views_of(model)
     pieces: dict[str, list[Piece]] = {app.clean_log_of(view): [] for view in views}
@@ -87,7 +87,7 @@ def _store(run: OpenedRun, app: App, model: Model) -> StoreThen:
     )
 
 
-def _incomplete(run: OpenedRun, app: App, model: Model) -> dict[str, int]:
+def missing_until(run: OpenedRun, app: App, model: Model) -> dict[str, int]:
     """Until when the model's features are missing: what their windows reach back for is gone."""
     found: dict[str, int] = {}
     url = run.settings.checkpoints_url
@@ -135,13 +135,10 @@ def _with_served_fields(vectors: pl.DataFrame, model: Model, asked: Questions) -
     one that is derived is not made of what was logged."""
     if asked.asked is None:
         return vectors
-    known = asked.asked.facts
-    facts = model.facts
-    own = [ref.field for ref in model.features if isinstance(ref, FieldRef)]
-    served = []
-    for field in own:
-        names = (f"feature {field}", f"derive {field} of a request")
-        is_alike = all(facts.get(name) == known.get(name) for name in names)
-        if is_alike and f"feature {field}" in known:
-            served.append(asked.frame[FEATURE + field])
+    known = asked.asked.vectors
+    served = [
+        asked.frame[FEATURE + ref.field]
+        for ref in model.read
+        if isinstance(ref, FieldRef) and not model.alone(ref).lacking(known)
+    ]
     return vectors.with_columns(served)

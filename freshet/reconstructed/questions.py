@@ -49,7 +49,7 @@ def questions_of(run: OpenedRun, app: App, model: Model, as_of_ms: int | None) -
     frame = frame_of(asked, told)
     known = {
         FIELD + ref.field: pl.col(FEATURE + ref.field)
-        for ref in asked.features
+        for ref in asked.read
         if isinstance(ref, FieldRef)
     }
     known[FIELD + asked.id] = pl.col("id")

@@ -48,6 +48,11 @@ class RowsThen:
         self._clocks = np.minimum(np.maximum.accumulate(self._times), self._reached)
         self._at = 0
 
+    def begin_again(self) -> None:
+        """As before the first of its events."""
+        self._rows = ViewRows(self._view.plan)
+        self._at = 0
+
     def go_to(self, moment_ms: int) -> None:
         """Fold all that was appended before a moment."""
         end = int(np.searchsorted(self._reached, moment_ms))
@@ -102,6 +107,11 @@ class StoreThen:
 
     def __init__(self, views: Mapping[str, RowsThen]) -> None:
         self._views = views
+
+    def begin_again(self) -> None:
+        """As before the first of all events."""
+        for rows in self._views.values():
+            rows.begin_again()
 
     def go_to(self, moment_ms: int) -> None:
         """What was appended before a moment is in the rows."""

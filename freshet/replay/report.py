@@ -201,7 +201,7 @@ def _example_rows(app: App, log: Log, model: Model) -> Iterator[ExampleRows]:
     """Each row once."""
     layout = Layout.of(model.vectors)
     topic = app.examples_log_of(model)
-    seen: set[tuple[int, int]] = set()
+    seen: set[tuple[int, int, int]] = set()
     for record in kept_by_run.records(log, topic, 0):
         try:
             block = blocks.decode(record.value)
@@ -211,7 +211,9 @@ def _example_rows(app: App, log: Log, model: Model) -> Iterator[ExampleRows]:
         if block.rows is None or found is None:
             continue
         # After a restart the join appends again what it had appended: an origin counts once.
-        origin = (int(block.rows.column("_offset")[0].as_py()), block.rows.num_rows)
+        first = block.rows.slice(0, 1)
+        place = (int(first.column(name)[0].as_py()) for name in ("_offset", "_index"))
+        origin = (*place, block.rows.num_rows)
         if origin not in seen:
             seen.add(origin)
             yield found
@@ -222,12 +224,16 @@ def prequential(model: Model, spec: LearnerSpec, found: Outcomes) -> F64:
 
     The steps are those of the log: predict on what was asked, then learn what was answered.
     """
-    learner = spec.make(model.vectors)
+    own = model.vectors_of(spec)
+    places = own.places_in(model.vectors)
+    learner = spec.make(own)
     # Without an end to how long an answer waits: the join has settled that.
     pending = Pending(1 << 60)
     out = []
     for rows in found.rows:
         vectors = vectors_of(rows.fixed)
+        if places is not None:
+            vectors = places.of(vectors)
         asked = np.flatnonzero(rows.kind == ASKED)
         # First: of what it answers here it has not learned yet.
         if len(asked):
@@ -247,7 +253,7 @@ def without_views(model: Model) -> LearnerSpec | None:
     if linear is None:
         return None
     # Crosses of categories alone: those of the request.
-    plain = [c for c in linear.crosses if set(c) <= set(model.vectors.categories)]
+    plain = [c for c in linear.crosses if set(c) <= set(model.vectors_of(linear).categories)]
     return replace(
         linear, name="without_views", without=("*.*",), crosses=plain, combinations=None, knots=None
     )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from freshet.app import App
 from freshet.features.reading.vectors import VectorPlan
 from freshet.features.views.view import View
+from freshet.hydration.past_columns import ColumnsOfLineage
 from freshet.learners.contract import Learner, LearnerSpec
 from freshet.learners.model import Model
 from freshet.learners.snapshots import files as snapshots
@@ -28,6 +29,7 @@ from freshet.schemas.errors import DefinitionError, LogError
 from freshet.schemas.events.decode import EventCodec
 from freshet.schemas.events.masks import Masked
 from freshet.schemas.events.schema import EventSchema
+from freshet.schemas.models.vectors import VectorSchema
 from freshet.schemas.topics.topic import FieldRef, Freshness, Topic
 from freshet.schemas.wire.blocks import SENT_AGAIN
 from freshet.streams.archive import layout
@@ -283,7 +285,6 @@ def join_plan(app: App, model: Model) -> JoinPlan:
     label = model.label
     return JoinPlan(
         model.name,
-        model.vectors,
         app.examples_log_of(model),
         label.topic.freshness.ms("label_wait"),
         label.late == "correct",
@@ -296,7 +297,7 @@ def train_plan(model: Model, learner: LearnerSpec, snapshot_every: str = "") -> 
     return TrainPlan(
         model.name,
         model.lineage(learner),
-        model.vectors,
+        model.vectors_of(learner),
         f"outcomes.{model.name}",
         model.batch,
         tuple(model.slices),
@@ -304,7 +305,17 @@ def train_plan(model: Model, learner: LearnerSpec, snapshot_every: str = "") -> 
         milliseconds(snapshot_every) if snapshot_every else freshness.ms("snapshot_every"),
         getattr(learner, "servable", True),
         model.label.topic.name,
+        _with_slices(model, model.vectors_of(learner)),
     )
+
+
+def _with_slices(model: Model, own: VectorSchema) -> VectorSchema:
+    """A learner's vectors, and behind their categories those that quality is told apart by."""
+    more = tuple(name for name in model.slices if name not in own.categories)
+    meanings = list(own.meanings)
+    at = len(own.categories)
+    meanings[at:at] = map(model.meanings.digest, more)
+    return replace(own, categories=(*own.categories, *more), meanings=tuple(meanings))
 
 
 class Shelf(NamedTuple):
@@ -323,10 +334,17 @@ class Shelf(NamedTuple):
 
 
 def trainer(
-    app: App, model: Model, spec: LearnerSpec, shelf: Shelf, snapshot_every: str = ""
+    app: App,
+    model: Model,
+    spec: LearnerSpec,
+    shelf: Shelf,
+    snapshot_every: str = "",
+    url: str = "",
 ) -> Callable[[str, int], TrainTask]:
-    """Makes the task of a lineage, whose snapshots go onto `shelf`."""
+    """Makes the task of a lineage, whose snapshots go onto `shelf`; what its columns were before
+    anybody read them lies below `url` (empty: nowhere)."""
     plan = train_plan(model, spec, snapshot_every)
+    past = ColumnsOfLineage(url, model, plan.vectors) if url else None
 
     def save(learner: Learner, at: Moment) -> str | None:
         if not plan.durable:
@@ -336,24 +354,30 @@ def trainer(
             model.name,
             plan.lineage,
             at.number,
-            model.vectors.digest,
+            plan.vectors,
             at.tick,
             at.examples,
             at.position,
         )
-        export = attested(learner, model.vectors)
+        export = attested(learner, plan.vectors)
         # Written again from its start: a snapshot is not there before its manifest.
         write = partial(snapshots.write, shelf.place, facts, export, shelf.key)
         written = until_there_is_room(write, shelf.outages, shelf.told)
         return written.digest
 
-    return lambda _, partition: TrainTask(plan, spec.make(model.vectors), save, partition)
+    return lambda _, partition: TrainTask(
+        plan,
+        spec.make(plan.vectors),
+        save,
+        partition,
+        past,
+    )
 
 
 def vector_plan(app: App, model: Model, incomplete: Mapping[str, int] | None = None) -> VectorPlan:
     """`incomplete` says until when features of views are missing, as `VectorPlan` has it."""
     views = app.views_of(model)
-    fields = [feature for feature in model.features if isinstance(feature, FieldRef)]
+    fields = [feature for feature in model.read if isinstance(feature, FieldRef)]
     plan = VectorPlan(
         model.vectors,
         [*fields, *model.view_features],

@@ -11,7 +11,7 @@ import structlog
 from freshet.app import App
 from freshet.declared import definitions
 from freshet.features.cold.memory import check_installed
-from freshet.hydration import beginnings
+from freshet.hydration import beginnings, past_columns
 from freshet.hydration import record as hydrations
 from freshet.roles import plans
 from freshet.runs import registries
@@ -103,6 +103,7 @@ def check(
     # Before what is declared is kept: whoever is started after a crash in between decides the same.
     beginnings.decide(url, before, app, log, now_ms)
     hydrations.decide(url, before, app, now_ms)
+    past_columns.decide(url, before, app, log, now_ms)
     # Last: what was refused above never ran.
     definitions.keep(url, before, app, now_ms)
     return [*told, *begins]

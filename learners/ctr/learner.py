@@ -9,7 +9,6 @@ generator, whose state is in the checkpoint.
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -41,7 +40,7 @@ class TorchCtrLearner:
         self._options = options
         self._schema = schema
         self._origin = origin
-        self._encoding = Encoding(schema, asdict(options))
+        self._encoding = Encoding(schema, options.as_facts())
         self._rng = np.random.default_rng(options.seed)
         shape = (self._encoding.fields * options.dim, 2 * self._encoding.width, *options.hidden)
         self._net = Net(1 << options.bits, options.dim, shape, _device(options.device))
@@ -97,7 +96,7 @@ class TorchCtrLearner:
 
     def export(self) -> Export:
         """Always everything: at 2^16 embeddings of 8 it is 2 MB."""
-        options = asdict(self._options)
+        options = self._options.as_facts()
         meta = {
             **{name: options[name] for name in DEFINITION},
             "vectors": self._schema.digest,

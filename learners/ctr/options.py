@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from freshet.schemas.errors import LearnerError
+
+if TYPE_CHECKING:
+    from freshet.learners.columns import Feature
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +39,7 @@ class Options:
     seed: int = 0
     device: str = "auto"
     name: str = "torch_ctr"
+    features: Sequence[Feature] | None = field(default=None, repr=False, kw_only=True)
 
     def __post_init__(self) -> None:
         sound = (
@@ -50,3 +55,7 @@ class Options:
                 "Use 8 to 24 bits, dropout in [0, 1), a prior between 0 and 1, two hidden layers, "
                 "sizes from 1.",
             )
+
+    def as_facts(self) -> dict[str, Any]:
+        """By name."""
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}

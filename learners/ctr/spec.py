@@ -49,6 +49,7 @@ class TorchCtr(Options):
         seed: Of all its randomness.
         device: `"cpu"`, `"cuda"`, or `"auto"`: CUDA where there is one.
         name: Its name within the model; the beginning of its lineage's name.
+        features: What it reads, as `features` of `fr.Model`. None: the model's.
 
     Raises:
         LearnerError: a value is out of its range; when the learner is made, an unknown feature in

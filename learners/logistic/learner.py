@@ -10,8 +10,8 @@ between knots in which it lies.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,9 @@ from freshet.learners.logistic.plan import Definition, compile_plan
 from freshet.learners.state import check_finite, check_origin, check_vectors, origin, plain
 from freshet.schemas.errors import LearnerError
 from freshet.schemas.models.vectors import F64, Examples, Vectors, VectorSchema
+
+if TYPE_CHECKING:
+    from freshet.learners.columns import Feature
 
 KIND = "hashed_logistic"
 DEFINITION = Definition._fields
@@ -57,6 +60,7 @@ class HashedLogistic:
         without: Patterns of names, as of a shell (`"*.*"`: all features of views). What matches
             gets no id of its own; crosses and combinations may still use it.
         name: Its name within the model; the beginning of its lineage's name.
+        features: What it reads, as `features` of `fr.Model`. None: the model's.
 
     Raises:
         LearnerError: a value is out of its range; when the learner is made, an unknown feature in
@@ -84,6 +88,7 @@ class HashedLogistic:
     combinations: Mapping[str, Mapping[str, float]] | None = None
     without: Sequence[str] = ()
     name: str = KIND
+    features: Sequence[Feature] | None = field(default=None, repr=False, kw_only=True)
 
     def __post_init__(self) -> None:
         if not (8 <= self.bits <= 28 and self.rate > 0 and self.start > 0 and 0 < self.prior < 1):
@@ -155,9 +160,8 @@ class HashedLogisticLearner:
 
     def export(self) -> Export:
         """Always the whole table: at 2^18 weights it is 1 MB."""
-        spec = asdict(self._spec)
         meta = {
-            **{name: spec[name] for name in DEFINITION},
+            **{name: getattr(self._spec, name) for name in DEFINITION},
             "vectors": self._schema.digest,
             "learned": self._learned,
         }

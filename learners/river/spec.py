@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from freshet.learners.contract import Learner
 from freshet.learners.state import origin
 from freshet.schemas.models.vectors import VectorSchema
+
+if TYPE_CHECKING:
+    from freshet.learners.columns import Feature
 
 DEFAULT = "logistic regression by AdaGrad"
 
@@ -35,6 +39,7 @@ class River:
         scale: Whether a number is brought to mean 0 and deviation 1 by running moments, and held
             within 4 deviations. Trees prefer False.
         name: Its name within the model; the beginning of its lineage's name.
+        features: What it reads, as `features` of `fr.Model`. None: the model's.
 
     Raises:
         LearnerError: `model` is no River classifier.
@@ -54,6 +59,7 @@ class River:
     scale: bool = True
     name: str = "river"
     definition: str = field(init=False, repr=False)
+    features: Sequence[Feature] | None = field(default=None, repr=False, kw_only=True)
 
     def __post_init__(self) -> None:
         definition = DEFAULT

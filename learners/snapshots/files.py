@@ -34,6 +34,7 @@ from freshet.learners.snapshots.signing import APPROVAL, PROVENANCE, Signer, Ver
 from freshet.learners.snapshots.stored_folder import StoredFolder
 from freshet.schemas.errors import SnapshotError
 from freshet.schemas.models.manifest import (
+    Columns,
     Identity,
     Manifest,
     SnapshotName,
@@ -41,6 +42,7 @@ from freshet.schemas.models.manifest import (
     digest_of,
     parsed,
 )
+from freshet.schemas.models.vectors import VectorSchema
 
 DTYPES = {
     "BOOL": np.bool_,
@@ -79,7 +81,7 @@ class Facts:
     model: str
     lineage: str
     number: int
-    vectors: str
+    vectors: VectorSchema
     tick: int
     examples: int
     position: int
@@ -139,12 +141,13 @@ def write(root: Root, facts: Facts, export: Export, signer: Signer) -> Identity:
         number=facts.number,
         kind=export.kind,
         meta=dict(export.meta),
-        vectors=facts.vectors,
+        vectors=facts.vectors.digest,
         tick=facts.tick,
         examples=facts.examples,
         position=facts.position,
         sha256=hashlib.sha256(data).hexdigest(),
         size=len(data),
+        columns=Columns.of(facts.vectors),
     )
     text = canonical(manifest)
     name = manifest.name

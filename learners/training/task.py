@@ -10,17 +10,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from freshet.learners.contract import Learner
+from freshet.learners.training.past_columns import PastColumns
 from freshet.learners.training.pending import Pending
 from freshet.learners.training.prequential import Quality, RollingQuality, SliceQuality
 from freshet.learners.training.references import References
+from freshet.schemas.errors import SchemaError
 from freshet.schemas.models.layout import Layout
-from freshet.schemas.models.vectors import Examples, VectorSchema
+from freshet.schemas.models.vectors import Examples, Vectors, VectorSchema
 from freshet.schemas.text.columns import Texts
 from freshet.schemas.text.keys import key_of, parts_of
 from freshet.schemas.topics.topic import Freshness
@@ -32,14 +34,17 @@ from freshet.schemas.wire.outcomes import (
     LABELLED,
     TEXTS,
     ExampleRows,
+    Fixed,
+    layout_of,
     vectors_of,
 )
 from freshet.streams.log.contract import Batch
 from freshet.streams.operators.origins import Cursors, Ticks
-from freshet.streams.operators.task import Outputs, as_json, from_json, without_rows
+from freshet.streams.operators.task import NotYet, Outputs, as_json, from_json, without_rows
 
 ROLLING_EXAMPLES = 5_000
 Arrays = dict[str, npt.NDArray[Any]]
+Bools = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -48,7 +53,8 @@ class TrainPlan:
     it cuts snapshots.
 
     A learner that is not `durable` has no arrays for checkpoints and snapshots: it is only compared
-    with others."""
+    with others. `reads` are its vectors with the categories of `slices` behind its own (None: it
+    reads those itself)."""
 
     model: str
     lineage: str
@@ -60,6 +66,7 @@ class TrainPlan:
     snapshot_every_ms: int
     durable: bool = True
     label_topic: str = ""
+    reads: VectorSchema | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,23 +80,42 @@ class Moment:
     position: int
 
 
+class _Open(NamedTuple):
+    """Rows of a step, and which of them lack a column that was not logged."""
+
+    rows: ExampleRows
+    lacking: Bools
+
+
 SaveSnapshot = Callable[[Learner, Moment], str | None]
 
 
 class TrainTask:
     """See `freshet.streams.operators.task.Task`. `save` writes a signed snapshot and returns its
-    digest (None: its learner has no arrays); writing it again is harmless."""
+    digest (None: its learner has no arrays); writing it again is harmless.
+
+    Of what was asked before anybody read some of its columns, those are told by the `past`, where
+    they can be known, and else missing. Such a vector is *reconstructed*: it is learned from, and
+    nothing is predicted on it, so no figure is of it."""
 
     def __init__(
-        self, plan: TrainPlan, learner: Learner, save: SaveSnapshot, partition: int
+        self,
+        plan: TrainPlan,
+        learner: Learner,
+        save: SaveSnapshot,
+        partition: int,
+        past: PastColumns | None = None,
     ) -> None:
         self.name = f"train:{plan.model}.{plan.lineage}:{partition}"
         self._plan = plan
         self._learner = learner
         self._save = save
-        self._layout = Layout.of(plan.vectors)
-        self._slice_at = {s: plan.vectors.categories.index(s) for s in plan.slices}
-        self._open: list[ExampleRows] = []
+        reads = plan.reads or plan.vectors
+        self._layout = Layout.of(reads)
+        self._slice_at = {s: reads.categories.index(s) for s in plan.slices}
+        self._own = Layout.of(plan.vectors)
+        self._past = past
+        self._open: list[_Open] = []
         self._open_answers = 0
         self._every_ms = plan.snapshot_every_ms
         self._wait_ms = plan.label_wait_ms
@@ -104,7 +130,7 @@ class TrainTask:
         self._cursors = Cursors()
         self._ticks = Ticks()
         self._tick = self._cut_tick = blocks.NO_TICK
-        self._learned = self._cuts = 0
+        self._learned = self._cuts = self._reconstructed = 0
 
     @property
     def finished(self) -> int:
@@ -124,6 +150,22 @@ class TrainTask:
     def write(self) -> None:
         """A trainer writes to no store."""
 
+    def prepare(self, batch: Batch) -> None:
+        """Wait for what the past says of these examples."""
+        past = self._past
+        if past is None or past.covers(int(batch.offsets[-1]) + 1):
+            return
+        # What was logged with all of its columns waits for nothing.
+        if any(self._lacks(batch.value(i)) for i in range(len(batch))):
+            raise NotYet
+
+    def _lacks(self, value: memoryview) -> bool:
+        try:
+            rows = blocks.decode(value).rows
+            return rows is not None and bool(self._own.lacking(layout_of(rows)))
+        except SchemaError:  # it is buried when it is applied
+            return False
+
     def _take(self, block: blocks.Block) -> None:
         """Add rows to the open step; close it at every `batch` answers."""
         table = block.rows
@@ -133,9 +175,9 @@ class TrainTask:
         fresh = self._cursors.fresh(block.origin, block.partition, origin, index)
         if fresh.stop == fresh.start:
             return
-        rows = ExampleRows.from_arrow(
-            table.slice(fresh.start, fresh.stop - fresh.start), self._layout
-        )
+        part = table.slice(fresh.start, fresh.stop - fresh.start)
+        rows = ExampleRows.from_arrow(part, self._layout)
+        lacking = self._complete(rows, layout_of(part))
         answers = np.cumsum((rows.kind == LABELLED) | (rows.kind == CORRECTED))
         first = 0
         while first < len(rows):
@@ -143,25 +185,46 @@ class TrainTask:
             left = self._plan.batch - self._open_answers
             # With the row that completes the step; what was only asked before it comes along.
             last = int(np.searchsorted(answers, before + left)) + 1
-            piece = _piece(rows, first, min(last, len(rows)))
-            self._open.append(piece)
+            end = min(last, len(rows))
+            self._open.append(_Open(_piece(rows, first, end), lacking[first:end]))
             self._open_answers += int(answers[min(last, len(rows)) - 1]) - before
             if self._open_answers >= self._plan.batch:
                 self._close()
             first = last
 
+    def _complete(self, rows: ExampleRows, written: Layout) -> Bools:
+        """Put in what the past says of columns that were not logged; of which rows there are
+        some."""
+        lacks = bool(self._own.lacking(written))
+        lacking = np.full(len(rows), lacks)
+        if not lacks or self._past is None:
+            return lacking
+        found = self._past.of(rows.ask)
+        places = np.flatnonzero(found.known)
+        own_categories, own_numbers = self._own.columns
+        logged_categories, logged_numbers = written.columns
+        # What was logged is never computed again.
+        for at, column in enumerate(own_categories):
+            if column not in logged_categories:
+                told = found.vectors.categories[places, at]
+                rows.fixed["categories"][places, at] = told
+        for at, column in enumerate(own_numbers):
+            if column not in logged_numbers:
+                rows.fixed["numbers"][places, at] = found.vectors.numbers[places, at]
+        return lacking
+
     def _close(self) -> None:
         """One step: predict what was asked, score what was answered, learn it."""
         if not self._open:
             return
-        rows = _joined(self._open)
+        rows, lacking = _joined(self._open)
         self._open = []
         self._open_answers = 0
         # First predict, then score, then learn: no figure is of a model that has seen the answer.
-        asked = np.flatnonzero(rows.kind == ASKED)
+        asked = np.flatnonzero((rows.kind == ASKED) & ~lacking)
         if len(asked):
             fixed = rows.fixed[asked]
-            p = self._learner.predict(vectors_of(fixed))
+            p = self._learner.predict(self._vectors(fixed))
             self._pending.put(rows.ask[asked], np.ascontiguousarray(fixed["asked_at"]), p)
         # What saw the future would flatter the figures as it would the weights.
         fair = np.flatnonzero(
@@ -170,14 +233,24 @@ class TrainTask:
         if len(fair):
             self._score(rows, fair)
             self._learner.learn(
-                Examples(vectors_of(rows.fixed[fair]), rows.label[fair].astype(np.float32))
+                Examples(self._vectors(rows.fixed[fair]), rows.label[fair].astype(np.float32))
             )
             self._learned += len(fair)
+            self._reconstructed += int(np.count_nonzero(lacking[fair]))
+
+    def _vectors(self, fixed: Fixed) -> Vectors:
+        """The learner's own, without what slices are told apart by."""
+        found = vectors_of(fixed)
+        own = len(self._plan.vectors.categories)
+        if own == found.categories.shape[1]:
+            return found
+        return Vectors(found.categories[:, :own].copy(), found.numbers)
 
     def _score(self, rows: ExampleRows, answered: npt.NDArray[np.intp]) -> None:
         p = self._pending.get(rows.ask[answered])
         y = rows.label[answered]
-        # NaN: asked before this lineage began, which therefore never answered it.
+        # NaN: asked before this lineage began, or before somebody read its columns: it never
+        # answered that.
         known = np.isfinite(p)
         p = p[known]
         y = y[known]
@@ -217,6 +290,7 @@ class TrainTask:
         no learning would have scored on the same labels."""
         return {
             "learned": self._learned,
+            "reconstructed": self._reconstructed,
             "all": self._quality.figures().as_json(),
             "rolling": self._rolling.figures().as_json(),
             "references": {
@@ -268,10 +342,13 @@ class TrainTask:
         state["cursors"] = self._cursors.dump()
         state["ticks"] = self._ticks.dump()
         numbers = [self._tick, self._cut_tick, self._learned, self._cuts, self._open_answers]
-        state["numbers"] = as_json(numbers)
+        state["numbers"] = as_json([*numbers, self._reconstructed])
         state["settings"] = as_json(self._settings)
         if self._open:
-            state |= _dump_rows(_joined(self._open))
+            whole = _joined(self._open)
+            state |= _dump_rows(whole.rows)
+            state["open.lacking"] = whole.lacking.astype(np.uint8)
+            state["open.layout"] = as_json(self._layout.text.decode())
         return state
 
     def load(
@@ -288,11 +365,23 @@ class TrainTask:
         self._cursors.load(state["cursors"])
         self._ticks.load(state["ticks"])
         numbers = from_json(state["numbers"])
-        self._tick, self._cut_tick, self._learned, self._cuts, self._open_answers = numbers
-        self._open = [_load_rows(state, self._layout.dtype)] if "open.kind" in state else []
+        self._tick, self._cut_tick, self._learned, self._cuts, self._open_answers = numbers[:5]
+        self._reconstructed = numbers[5]
+        self._open = []
+        if "open.kind" in state:
+            lacking = state["open.lacking"].astype(np.bool_)
+            self._open = [_Open(self._restored_rows(state), lacking)]
         if "settings" in state and (settings := from_json(state["settings"])):
             self._settings = settings
             self._take_on(*settings[-1][1:])
+
+    def _restored_rows(self, state: Mapping[str, npt.NDArray[Any]]) -> ExampleRows:
+        """By the layout of now: slices may be others than they were."""
+        written = Layout.parse(from_json(state["open.layout"]).encode())
+        rows = _load_rows(state, written.dtype)
+        if written == self._layout:
+            return rows
+        return ExampleRows.from_arrow(rows.to_arrow(written, 0), self._layout)
 
     def _restored_slice(self, state: Mapping[str, npt.NDArray[Any]], name: str) -> SliceQuality:
         """A slice that was declared after the checkpoint is counted from here on."""
@@ -323,15 +412,15 @@ def _piece(rows: ExampleRows, a: int, b: int) -> ExampleRows:
     )
 
 
-def _joined(parts: list[ExampleRows]) -> ExampleRows:
+def _joined(parts: list[_Open]) -> _Open:
     if len(parts) == 1:
         return parts[0]
 
     def column(name: str) -> npt.NDArray[Any]:
-        return np.concatenate([getattr(p, name) for p in parts])
+        return np.concatenate([getattr(part.rows, name) for part in parts])
 
-    texts = {name: Texts.concatenate([p.texts[name] for p in parts]) for name in TEXTS}
-    return ExampleRows(
+    texts = {name: Texts.concatenate([part.rows.texts[name] for part in parts]) for name in TEXTS}
+    rows = ExampleRows(
         column("kind"),
         column("ask"),
         column("t"),
@@ -340,6 +429,7 @@ def _joined(parts: list[ExampleRows]) -> ExampleRows:
         column("fixed"),
         texts,
     )
+    return _Open(rows, np.concatenate([part.lacking for part in parts]))
 
 
 def _dump_rows(rows: ExampleRows) -> Arrays:

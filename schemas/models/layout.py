@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from freshet.schemas.errors import SchemaError
-from freshet.schemas.models.vectors import VectorSchema
+from freshet.schemas.models.vectors import Column, VectorSchema, with_meanings
 
 Rows = npt.NDArray[np.void]
 Stamp = tuple[str, str, int]
@@ -42,12 +42,13 @@ class _Said(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     categories: tuple[str, ...]
     numbers: tuple[str, ...]
     stamps: tuple[Stamp, ...]
+    meanings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Layout:
     """A row's columns: `categories` (uint64 each) and `numbers` (float32 each) of its vector by
-    their names, then `stamps`.
+    their names and their `meanings` (see `VectorSchema`), then `stamps`.
 
     >>> one = Layout.of(VectorSchema(("shop",), ("late", "n")))
     >>> other = Layout.of(VectorSchema(("shop",), ("n",)))
@@ -58,11 +59,12 @@ class Layout:
     categories: tuple[str, ...]
     numbers: tuple[str, ...]
     stamps: tuple[Stamp, ...] = STAMPS
+    meanings: tuple[str, ...] = ()
 
     @staticmethod
     def of(vectors: VectorSchema) -> Layout:
         """That of what this build writes of such vectors."""
-        return Layout(vectors.categories, vectors.numbers)
+        return Layout(vectors.categories, vectors.numbers, meanings=vectors.meanings)
 
     @staticmethod
     def parse(text: bytes) -> Layout:
@@ -72,11 +74,11 @@ class Layout:
     @cached_property
     def text(self) -> bytes:
         """Canonical JSON."""
-        return msgspec.json.encode(_Said(self.categories, self.numbers, self.stamps))
+        return msgspec.json.encode(_Said(self.categories, self.numbers, self.stamps, self.meanings))
 
     @cached_property
     def id(self) -> str:
-        """16 hex digits that change when a name, a type or the order does."""
+        """16 hex digits that change when a name, a type, a meaning or the order does."""
         return hashlib.sha256(self.text).hexdigest()[:16]
 
     @cached_property
@@ -92,43 +94,61 @@ class Layout:
         ]
         return np.dtype([*vector, *stamps])
 
-    # By names alone: that two layouts hold them in another order means nothing to a reader.
+    @cached_property
+    def columns(self) -> tuple[list[Column], list[Column]]:
+        """Categories and numbers, each with its meaning."""
+        return with_meanings(self.categories, self.numbers, self.meanings)
+
+    # By names and meanings: that two layouts hold them in another order means nothing to a reader.
     def lacking(self, written: Layout) -> tuple[str, ...]:
         """What this layout has that rows of another one do not."""
+        columns = [
+            name
+            for own, theirs in zip(self.columns, written.columns)
+            for name, meaning in own
+            if (name, meaning) not in theirs
+        ]
+        return (*columns, *self.stamps_lacking(written))
+
+    def stamps_lacking(self, written: Layout) -> tuple[str, ...]:
+        """The same of stamps alone."""
         stamps = set(self.stamps) - set(written.stamps)
-        return (
-            *(name for name in self.categories if name not in written.categories),
-            *(name for name in self.numbers if name not in written.numbers),
-            *sorted(name for name, _, _ in stamps),
-        )
+        return tuple(sorted(name for name, _, _ in stamps))
 
     def taken(self, rows: Rows, written: Layout) -> Rows:
-        """This layout's columns of rows that were written by another one.
+        """This layout's columns of rows that were written by another one. A column of the vector
+        that they lack is missing: nobody asked for it then.
 
         Raises:
-            SchemaError: they lack one of them. Nothing stands in for it: what a vector did not hold
-                when it was served is not learned from.
+            SchemaError: they lack a stamp. Nothing stands in for what every answer has.
         """
         if written == self:
             return rows
-        lacking = self.lacking(written)
+        lacking = self.stamps_lacking(written)
         if lacking:
             raise SchemaError(
                 f"rows of layout {written.id}",
                 f"lack {', '.join(lacking)}",
-                "They were written by a scorer of another version of the app.",
+                "They were written by another version of freshet.",
             )
         out = np.zeros(len(rows), self.dtype)
-        out["categories"] = rows["categories"][:, places(self.categories, written.categories)]
-        out["numbers"] = rows["numbers"][:, places(self.numbers, written.numbers)]
+        categories, numbers = self._places(written)
+        # What is not there is 0 of a category, and NaN of a number.
+        out["numbers"] = np.nan
+        there = categories >= 0
+        out["categories"][:, there] = rows["categories"][:, categories[there]]
+        there = numbers >= 0
+        out["numbers"][:, there] = rows["numbers"][:, numbers[there]]
         for name, _, _ in self.stamps:
             out[name] = rows[name]
         return out
 
-
-def places(wanted: tuple[str, ...], among: tuple[str, ...]) -> npt.NDArray[np.intp]:
-    """Where each of the `wanted` names stands."""
-    return np.array([among.index(name) for name in wanted], np.intp)
+    def _places(self, written: Layout) -> list[npt.NDArray[np.intp]]:
+        """Where categories and numbers stand in another layout; -1 where they do not."""
+        return [
+            np.array([theirs.index(c) if c in theirs else -1 for c in own], np.intp)
+            for own, theirs in zip(self.columns, written.columns)
+        ]
 
 
 @lru_cache(maxsize=256)
@@ -144,7 +164,9 @@ def _parsed(text: bytes) -> Layout:
     for name, form, count in said.stamps:
         if form not in _FORMATS or not 1 <= count <= _MOST:
             raise _wrong(f"{name!r} is {count} of {form!r}")
-    return Layout(said.categories, said.numbers, said.stamps)
+    if said.meanings and len(said.meanings) != len(said.categories) + len(said.numbers):
+        raise _wrong(f"{len(said.meanings)} meanings are not of its columns")
+    return Layout(said.categories, said.numbers, said.stamps, said.meanings)
 
 
 def _wrong(cause: str) -> SchemaError:

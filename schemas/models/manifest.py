@@ -8,6 +8,8 @@ from typing import Any
 
 import msgspec
 
+from freshet.schemas.models.vectors import VectorSchema
+
 
 class SnapshotName(msgspec.Struct, frozen=True):
     """Which snapshot: its files are found by this name, below the run's own folder, and their
@@ -32,11 +34,30 @@ class Identity(SnapshotName, frozen=True):
     __str__ = SnapshotName.__str__
 
 
+class Columns(msgspec.Struct, frozen=True):
+    """The vectors that a snapshot was made for: as of `VectorSchema`."""
+
+    categories: tuple[str, ...]
+    numbers: tuple[str, ...]
+    meaning: str
+    meanings: tuple[str, ...]
+
+    @staticmethod
+    def of(schema: VectorSchema) -> Columns:
+        return Columns(schema.categories, schema.numbers, schema.meaning, schema.meanings)
+
+    @property
+    def schema(self) -> VectorSchema:
+        return VectorSchema(self.categories, self.numbers, self.meaning, self.meanings)
+
+
 class Manifest(msgspec.Struct, frozen=True):
     """Signed by the trainer (provenance) and by the qualifier (approval), both over its canonical
     bytes.
 
-    `sha256` and `size` are those of the safetensors file beside it. `tick` is the app's clock at
+    `vectors` is the digest of the vectors that it was made for, which `columns` tell by name: what
+    is asked may hold more (None: it was made for all of that). `sha256` and `size` are those of the
+    safetensors file beside it. `tick` is the app's clock at
     the cut (ms), `examples` how many the lineage had learned, `position` the next offset of the
     examples log.
     """
@@ -53,6 +74,7 @@ class Manifest(msgspec.Struct, frozen=True):
     position: int
     sha256: str
     size: int
+    columns: Columns | None = None
 
     @property
     def name(self) -> SnapshotName:
@@ -71,3 +93,22 @@ def digest_of(text: bytes) -> str:
 
 def parsed(data: bytes) -> Manifest:
     return msgspec.json.decode(data, type=Manifest)
+
+
+def made_for(manifest: Manifest, asked: VectorSchema) -> VectorSchema:
+    """The vectors that a snapshot was made for, where `asked` are those that its model is."""
+    if manifest.columns is None:
+        return asked
+    return manifest.columns.schema
+
+
+def why_not_for(manifest: Manifest, asked: VectorSchema) -> str | None:
+    """Why a snapshot cannot answer what a model is asked; None where it can, since that holds all
+    of its columns."""
+    own = made_for(manifest, asked)
+    if manifest.vectors != own.digest or own.meaning != asked.meaning:
+        return f"made for vectors {manifest.vectors}, the model has {asked.digest}"
+    lacking = own.lacking(asked)
+    if lacking:
+        return f"reads {', '.join(lacking)}, which the model is not asked with as it was then"
+    return None

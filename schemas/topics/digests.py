@@ -7,8 +7,8 @@ begins beside it.
 A digest is made of *facts*: by name, in words, all that changes results, and the digests of the
 things upstream. The same facts tell a person what has changed.
 
-    topic ──▶ view ──▶ model ──▶ lineage
-      └── of the label ──▲
+    topic ──▶ view ──▶ lineage
+      └── of the label ──▶ model ──▲
 
 What does not change results is no fact: pacing, freshness and its bounds, owners, descriptions,
 slices, rungs, when to release. Nor are settings that may be changed live (`lateness`, `max_future`,

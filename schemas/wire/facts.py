@@ -61,6 +61,7 @@ class CutStats(msgspec.Struct, frozen=True):
 
 class TrainFacts(msgspec.Struct, frozen=True):
     learned: Count = 0
+    reconstructed: Count = 0
     all: Quality | None = None
     rolling: Quality | None = None
     references: ReferenceFacts = ReferenceFacts()

@@ -14,19 +14,23 @@ index in `RUNGS`; `sequence` counts the scorer instance's predictions.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from freshet.schemas.errors import SchemaError
-from freshet.schemas.models.layout import Layout, places
+from freshet.schemas.models.layout import Layout
 from freshet.schemas.models.vectors import Vectors
 from freshet.schemas.text.columns import Texts
-from freshet.schemas.text.keys import key_of, parts_of
+from freshet.schemas.text.keys import joined, taken_apart, without_key
 
-LAYOUT = b"layout"  # in a block's metadata
+# In a block's metadata: the layout of its rows, and the views whose rows were read for them.
+LAYOUT = b"layout"
+VIEWS = b"views"
 TEXTS = ("id", "categories", "lineage")
 RUNGS = ("champion", "last_good", "heuristic", "constant")
 ASKED = 0
@@ -60,7 +64,8 @@ def layout_of(rows: pa.RecordBatch) -> Layout:
 
 def fixed_of(rows: pa.RecordBatch, layout: Layout) -> Fixed:
     """The fixed parts of a block's rows by a reader's own layout: a view where that is the
-    block's. Raises `SchemaError` if they lack a column of it."""
+    block's. Of a vector that lacks a column that is missing. Raises `SchemaError` if they lack a
+    stamp."""
     column = rows.column("fixed")
     written = layout_of(rows)
     width = written.dtype.itemsize
@@ -79,12 +84,14 @@ def fixed_of(rows: pa.RecordBatch, layout: Layout) -> Fixed:
 def texts_of(rows: pa.RecordBatch, layout: Layout) -> dict[str, Texts]:
     """The texts of a block's rows, of which the categories are those of a reader's own layout."""
     texts = {name: Texts.from_arrow(rows.column(name)) for name in TEXTS}
-    written = layout_of(rows).categories
+    written, _ = layout_of(rows).columns
+    wanted, _ = layout.columns
     # The joined text has them by place, so it is taken apart where the places differ.
-    if written != layout.categories:
-        at = places(layout.categories, written)
-        parts = [parts_of(text) for text in rows.column("categories").to_pylist()]
-        texts["categories"] = Texts.of([key_of([row[i] for i in at]) for row in parts])
+    if written != wanted:
+        parts = dict(zip(written, taken_apart(texts["categories"], len(written))))
+        missing = Texts.missing(rows.num_rows)
+        own = [parts.get(column, missing) for column in wanted]
+        texts["categories"] = joined(own) if own else without_key(rows.num_rows)
     return texts
 
 
@@ -95,10 +102,14 @@ def vectors_of(fixed: Fixed) -> Vectors:
 
 
 def prediction_rows(
-    layout: Layout, fixed: Fixed, texts: dict[str, Texts], versions: pa.Array
+    layout: Layout,
+    fixed: Fixed,
+    texts: dict[str, Texts],
+    versions: pa.Array,
+    views: Sequence[str] = (),
 ) -> pa.RecordBatch:
     """Predictions as a batch for the outcomes log. `versions` is fixed-size binary: 16 bytes for
-    every view read."""
+    each of the `views` read, by their names in the store."""
     rows = len(fixed)
     columns = {
         "fixed": to_binary(fixed, fixed.dtype.itemsize),
@@ -107,7 +118,18 @@ def prediction_rows(
         "_offset": pa.array(np.ascontiguousarray(fixed["sequence"])),
         "_index": pa.array(np.zeros(rows, np.int32)),
     }
-    return pa.RecordBatch.from_pydict(columns, metadata={LAYOUT: layout.text})
+    metadata = {LAYOUT: layout.text, VIEWS: msgspec.json.encode(list(views))}
+    return pa.RecordBatch.from_pydict(columns, metadata=metadata)
+
+
+def views_of(rows: pa.RecordBatch) -> tuple[str, ...]:
+    """The views, by their names in the store, whose versions predictions were logged with."""
+    told = (rows.schema.metadata or {}).get(VIEWS, b"[]")
+    try:
+        return msgspec.json.decode(told, type=tuple[str, ...])
+    except msgspec.DecodeError as error:
+        cause = f"says no views: {error}"
+        raise SchemaError("block", cause, "Is this topic freshet's own?") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,9 +153,9 @@ class ExampleRows:
     def __len__(self) -> int:
         return len(self.kind)
 
-    def to_arrow(self, layout: Layout, offset: int) -> pa.RecordBatch:
-        """For the log; rows have origin `offset` of the outcomes log and count up from 0 within
-        it."""
+    def to_arrow(self, layout: Layout, offset: int, first: int = 0) -> pa.RecordBatch:
+        """For the log; rows have origin `offset` of the outcomes log and count up from `first`
+        within it."""
         rows = len(self)
         columns = {
             "kind": pa.array(self.kind),
@@ -144,14 +166,14 @@ class ExampleRows:
             "fixed": to_binary(self.fixed, self.fixed.dtype.itemsize),
             **{name: self.texts[name].to_arrow() for name in TEXTS},
             "_offset": pa.array(np.full(rows, offset)),
-            "_index": pa.array(np.arange(rows, dtype=np.int32)),
+            "_index": pa.array(np.arange(first, first + rows, dtype=np.int32)),
         }
         return pa.RecordBatch.from_pydict(columns, metadata={LAYOUT: layout.text})
 
     @staticmethod
     def from_arrow(rows: pa.RecordBatch, layout: Layout) -> ExampleRows:
-        """Rows of a block, by the reader's own layout. Raises `SchemaError` if they lack a column
-        of it."""
+        """Rows of a block, by the reader's own layout: of a vector that lacks a column that is
+        missing. Raises `SchemaError` if they lack a stamp."""
         return ExampleRows(
             rows.column("kind").to_numpy(),
             rows.column("ask").to_numpy(),

@@ -421,7 +421,8 @@ WITHOUT = {
     "join": "no example is made, and models learn nothing new",
     "train": "one lineage learns nothing new",
     "archive": "nothing new is archived; what is answered and learned does not change",
-    "hydrate": "views that were declared later wait for their past, and say that it is missing",
+    "hydrate": "views that were declared later wait for their past, and say that it is missing; "
+    "lineages that read columns which were not logged wait likewise",
     "release": "no snapshot is released, and the one that answers ages",
     "serve": "requests fail, unless another scorer runs",
     "control": "status and alerts stand still; what is answered and learned does not change",

@@ -164,14 +164,16 @@ class ServedQuality:
             if block.rows is None:
                 return
             rows = outcomes.ExampleRows.from_arrow(block.rows, self._layout)
+            is_whole = not self._layout.lacking(outcomes.layout_of(block.rows))
         except (SchemaError, KeyError, ValueError):
             return
         at = block.rows.column("_offset").to_numpy()
         index = block.rows.column("_index").to_numpy()
         if self._cursors.fresh(block.origin, block.partition, at, index).start == 0:
-            self._take(rows)
+            self._take(rows, is_whole)
 
-    def _take(self, rows: outcomes.ExampleRows) -> None:
+    def _take(self, rows: outcomes.ExampleRows, is_whole: bool) -> None:
+        """`is_whole`: they were logged with all columns of now."""
         asked = rows.kind == outcomes.ASKED
         self.asked += int(np.count_nonzero(asked))
         self.expired += int(np.count_nonzero(rows.kind == outcomes.EXPIRED))
@@ -180,7 +182,9 @@ class ServedQuality:
         at = np.flatnonzero(rows.kind == outcomes.LABELLED)
         # What saw the future is not learned from.
         learned = (rows.kind == outcomes.LABELLED) & ~rows.saw_future
-        self._skew.take(rows.fixed, asked, learned)
+        # A column that came to be read only later is not missing of what was asked before.
+        if is_whole:
+            self._skew.take(rows.fixed, asked, learned)
         if not len(at):
             return
         self.labelled += len(at)

@@ -297,7 +297,7 @@ def _model(model: Model) -> ModelEntry:
         description=model.description,
         on=model.on.name,
         id=model.id,
-        features=[_input(model, feature) for feature in model.features],
+        features=[_input(model, feature) for feature in model.read],
         label_topic=model.label.topic.name,
         label_id=model.label.id,
         label=str(model.label.value),

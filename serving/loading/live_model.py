@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from freshet.learners.contract import Predictor
 from freshet.schemas.models.manifest import Manifest
+from freshet.schemas.models.vectors import F64, Places, Vectors, VectorSchema
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,25 @@ class LiveModel:
     def position(self) -> int:
         """The next offset of the examples log at the cut."""
         return self.manifest.position
+
+
+class TakingColumns:
+    """A predictor that is asked with more columns than its own."""
+
+    def __init__(self, predictor: Predictor, places: Places) -> None:
+        self._predictor = predictor
+        self._places = places
+
+    def predict(self, vectors: Vectors) -> F64:
+        return self._predictor.predict(self._places.of(vectors))
+
+
+def asked_with(asked: VectorSchema, predictor: Predictor, own: VectorSchema) -> Predictor:
+    """A predictor of its own vectors that is asked with others, which hold all of their columns."""
+    places = own.places_in(asked)
+    if places is None:
+        return predictor
+    return TakingColumns(predictor, places)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,9 +17,9 @@ from freshet.learners.contract import Export, Predictor
 from freshet.learners.snapshots import files as snapshots
 from freshet.learners.snapshots.golden import golden_vectors
 from freshet.schemas.errors import ObjectStoreError
-from freshet.schemas.models.manifest import Identity, SnapshotName
+from freshet.schemas.models.manifest import Identity, SnapshotName, made_for, why_not_for
 from freshet.schemas.models.vectors import VectorSchema
-from freshet.serving.loading.live_model import LiveModel, ModelSlot
+from freshet.serving.loading.live_model import LiveModel, ModelSlot, asked_with
 from freshet.serving.loading.sidecar_client import Refused, Sidecar, Unknown, Verified
 from freshet.serving.release.qualify import wrong_answers
 from freshet.streams.outages import Outages
@@ -32,7 +32,7 @@ MEANWHILE = "the live snapshot goes on answering; newer ones are loaded once it 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a model's snapshots go, and the vectors that they must be made for."""
+    """Where a model's snapshots go, and the vectors that it is asked with, which hold theirs."""
 
     slot: ModelSlot
     schema: VectorSchema
@@ -189,20 +189,20 @@ def make_live(
     name = f"snapshot {which}"
     if manifest.name != SnapshotName(which.app, which.model, which.lineage, which.number):
         return Refused(f"{name}: is {manifest.name} of app {manifest.app}")
-    if manifest.vectors != schema.digest:
-        return Refused(
-            f"{name}: is made for vectors {manifest.vectors}, the model has {schema.digest}"
-        )
+    why_not = why_not_for(manifest, schema)
+    if why_not:
+        return Refused(f"{name}: {why_not}")
+    own = made_for(manifest, schema)
     try:
         export = Export(manifest.kind, manifest.meta, snapshots.arrays_of(found.data))
-        predictor = catalog.predictor(export, schema)
-        reasons = warm(predictor, schema)
+        predictor = catalog.predictor(export, own)
+        reasons = warm(predictor, own)
     # whatever is wrong with a snapshot is a reason to refuse it, and no error of ours
     except Exception as error:
         return Refused(f"{name}: {error}")
     if reasons:
         return Refused(f"{name}: {reasons[0]}")
-    return LiveModel(predictor, manifest)
+    return LiveModel(asked_with(schema, predictor, own), manifest)
 
 
 def warm(predictor: Predictor, schema: VectorSchema) -> list[str]:

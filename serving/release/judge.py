@@ -13,7 +13,7 @@ from freshet.learners.snapshots.folder import Root
 from freshet.learners.snapshots.golden import golden_vectors
 from freshet.learners.snapshots.signing import Signer, Verifier
 from freshet.schemas.errors import ObjectStoreError, SnapshotError
-from freshet.schemas.models.manifest import Identity, Manifest, SnapshotName
+from freshet.schemas.models.manifest import Identity, Manifest, SnapshotName, made_for, why_not_for
 from freshet.schemas.wire.messages import Cut
 from freshet.serving.release.comparison import Approved
 from freshet.serving.release.qualify import Bounds, Candidate, Sound, Unsound, qualify
@@ -46,7 +46,8 @@ class Judge:
         manifest = snapshots.read_manifest(self.root, which, self.trainer)
         arrays = snapshots.arrays_of(memoryview(snapshots.read_arrays(self.root, manifest)))
         export = Export(manifest.kind, manifest.meta, arrays)
-        candidate = Candidate(manifest, arrays, lambda: predictor(export, self.model.vectors))
+        own = made_for(manifest, self.model.vectors)
+        candidate = Candidate(manifest, arrays, lambda: predictor(export, own))
         return qualify(candidate, self.model.vectors, Bounds())
 
     def check(self, cut: Cut, which: Identity) -> None:
@@ -74,7 +75,7 @@ class Judge:
             )
         except SnapshotError:
             return False
-        return manifest.vectors == self.model.vectors.digest
+        return why_not_for(manifest, self.model.vectors) is None
 
     def approved(self, which: Identity) -> Approved | None:
         """What later cuts are compared with; None where it is gone, or answers no more."""
@@ -85,9 +86,8 @@ class Judge:
             export = Export(
                 found.manifest.kind, found.manifest.meta, snapshots.arrays_of(found.data)
             )
-            answers = predictor(export, self.model.vectors).predict(
-                golden_vectors(self.model.vectors)
-            )
+            own = made_for(found.manifest, self.model.vectors)
+            answers = predictor(export, own).predict(golden_vectors(own))
         except ObjectStoreError:
             raise  # which says nothing of the snapshot: it is asked again
         # whatever is wrong with an old snapshot, a new one is not to suffer for it

@@ -15,7 +15,7 @@ import numpy as np
 from freshet.learners.contract import Arrays, Predictor
 from freshet.learners.snapshots.files import MOST_BYTES
 from freshet.learners.snapshots.golden import ANSWERS, golden_vectors
-from freshet.schemas.models.manifest import Manifest
+from freshet.schemas.models.manifest import Manifest, made_for, why_not_for
 from freshet.schemas.models.vectors import F64, VectorSchema
 
 # float32 sums in another order; a predictor that reads its arrays wrongly is far off
@@ -55,14 +55,14 @@ class Unsound:
 def qualify(
     candidate: Candidate, schema: VectorSchema, bounds: Bounds | None = None
 ) -> Sound | Unsound:
-    """Ask a snapshot itself. How it compares with others is asked by
-    `freshet.serving.release.gate`."""
+    """Ask a snapshot itself, of a model that is asked with vectors of `schema`. How it compares
+    with others is asked by `freshet.serving.release.gate`."""
     bounds = bounds or Bounds()
     reasons = _of_manifest(candidate.manifest, schema, bounds) + _not_finite(candidate.arrays)
     # Before anything is built of them: a predictor may take for granted what was just asked.
     if reasons:
         return Unsound(reasons)
-    golden = golden_vectors(schema)
+    golden = golden_vectors(made_for(candidate.manifest, schema))
     try:
         predictor = candidate.build()
         predictor.predict(golden)  # warm: compiling is not part of the latency
@@ -122,8 +122,9 @@ def _unlike_the_trainers(probabilities: F64, manifest: Manifest) -> list[str]:
 
 def _of_manifest(manifest: Manifest, schema: VectorSchema, bounds: Bounds) -> list[str]:
     reasons = []
-    if manifest.vectors != schema.digest:
-        reasons.append(f"made for vectors {manifest.vectors}, the model has {schema.digest}")
+    why_not = why_not_for(manifest, schema)
+    if why_not:
+        reasons.append(why_not)
     if manifest.size > bounds.max_bytes:
         reasons.append(f"{manifest.size} bytes, {bounds.max_bytes} are allowed")
     return reasons

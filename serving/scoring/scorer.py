@@ -419,7 +419,7 @@ class Scorer:
             values = [
                 value
                 for one in _gathered(spooled)
-                for value in _encoded(served.layout, one, self.instance)
+                for value in _encoded(served, one, self.instance)
             ]
             return [Append(served.outcomes, 0, values, max(s.time_ms for s in spooled))]
 
@@ -533,7 +533,7 @@ def _as_one(run: Sequence[Spooled[Predictions]]) -> Spooled[Predictions]:
     return replace(run[0], n=sum(one.n for one in run), rows=rows)
 
 
-def _encoded(layout: Layout, spooled: Spooled[Predictions], instance: str) -> list[bytes]:
+def _encoded(served: ServedModel, spooled: Spooled[Predictions], instance: str) -> list[bytes]:
     rows = spooled.rows
     n = spooled.n
     rows.fixed["sequence"] = np.arange(spooled.first, spooled.first + n)
@@ -546,7 +546,8 @@ def _encoded(layout: Layout, spooled: Spooled[Predictions], instance: str) -> li
         "categories": rows.categories,
         "lineage": Texts.of([rows.lineage] * n),
     }
-    batch = prediction_rows(layout, rows.fixed, texts, versions)
+    views = served.plan.stored_as
+    batch = prediction_rows(served.layout, rows.fixed, texts, versions, views)
     return blocks.encode_parts(Block(blocks.PREDICTIONS, f"scorer:{instance}", 0, batch))
 
 

@@ -7,29 +7,31 @@ makes a correction.
 Two questions for one id whose requests differ contest it: one `conflicted` row says so, and no
 label that comes after that row makes an example. What was labelled before it has been learned, and
 stands: the rows' order in the log says which it was.
+
+A row is handed on as it was logged, by its own layout: what a model reads may change while its
+questions wait, and what was asked before that stays what it was.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from itertools import pairwise
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from freshet.schemas.durations import EARLIEST_MS, LATEST_MS
-from freshet.schemas.errors import CheckpointError
 from freshet.schemas.events.codec import frozen
 from freshet.schemas.models.layout import Layout
-from freshet.schemas.models.vectors import VectorSchema
 from freshet.schemas.text.columns import Texts
 from freshet.schemas.topics.topic import Freshness
 from freshet.schemas.wire import blocks
 from freshet.schemas.wire.blocks import Block
 from freshet.schemas.wire.facts import one_line
-from freshet.schemas.wire.outcomes import TEXTS, ExampleRows, fixed_of, layout_of, texts_of
+from freshet.schemas.wire.outcomes import TEXTS, ExampleRows, Fixed, fixed_of, layout_of, texts_of
 from freshet.streams.join import kernels as k
 from freshet.streams.log.contract import Batch
 from freshet.streams.operators.origins import Cursors, Ticks
@@ -39,6 +41,9 @@ I64 = npt.NDArray[np.int64]
 Conflict = tuple[str, int]
 SHOWN_ID = 100  # characters of an id that is told as an example
 SLOTS = 1 << 10  # ids that there is room for from the start
+# Before a row that is held: which of the layouts is its own.
+_WHICH = np.dtype("<u4")
+_STAMPS = Layout((), ())
 COUNTS = {
     "labelled": k.LABELLED_COUNT,
     "expired": k.EXPIRED_COUNT,
@@ -68,7 +73,6 @@ class JoinPlan:
     """What the join of a model needs: full names of its logs, and how long it waits (ms)."""
 
     model: str
-    vectors: VectorSchema
     examples: str
     label_wait_ms: int
     correct_late: bool
@@ -117,6 +121,14 @@ _PER_SLOT = (
 )
 
 
+class Joined(NamedTuple):
+    """Rows of one layout, of which the first is the `first` of its record."""
+
+    layout: Layout
+    rows: ExampleRows
+    first: int
+
+
 class JoinTask:
     """The join of one partition; see `freshet.streams.operators.task.Task`."""
 
@@ -124,14 +136,15 @@ class JoinTask:
         self.name = f"join:{plan.model}:{partition}"
         self._plan = plan
         self._partition = partition
-        self._layout = Layout.of(plan.vectors)
-        self._dtype = self._layout.dtype
-        # questions by scorers that log less than this model reads
+        # Of what was asked, in the order in which they came.
+        self._layouts: list[Layout] = []
+        self._width = _WHICH.itemsize
+        # questions by scorers that log no answer of this build
         self._unreadable = 0
         meta = np.zeros(k.META, np.int64)
         meta[k.FREE] = SLOTS
         meta[k.NOW] = blocks.NO_TICK
-        self._held = _table(SLOTS, self._dtype.itemsize, meta)
+        self._held = _table(SLOTS, self._width, meta)
         # Bytes of texts; where they turn out longer, `_rebuild` makes more room.
         self._arena = np.zeros(64 * SLOTS, np.uint8)
         self._text_used = 0
@@ -159,23 +172,37 @@ class JoinTask:
             # Time has moved only as far as every partition of the labels is complete: until then an
             # answer may still stand in another one.
             tick = self._done if self._done > done else blocks.NO_TICK
-            emitted = self._take(block, tick)
-            if emitted is not None or tick != blocks.NO_TICK:
-                rows = emitted.to_arrow(self._layout, offset) if emitted is not None else None
-                origin = f"outcomes.{self._plan.model}"
-                made = Block(blocks.EXAMPLES, origin, self._partition, rows, tick)
-                values = blocks.encode_parts(made)
+            parts = self._take(block, tick)
+            if parts or tick != blocks.NO_TICK:
+                values = self._encoded(parts, offset, tick)
                 # Stamped as its cause: what is appended is a function of the log alone.
                 time_ms = int(batch.times[i])
                 out.appends.append(Append(self._plan.examples, self._partition, values, time_ms))
         return out
 
+    def _encoded(self, parts: list[Joined], offset: int, tick: int) -> list[bytes]:
+        origin = f"outcomes.{self._plan.model}"
+        values = []
+        for part in parts[:-1]:
+            rows = part.rows.to_arrow(part.layout, offset, part.first)
+            values += blocks.encode_parts(
+                Block(blocks.EXAMPLES, origin, self._partition, rows),
+            )
+        last = None
+        if parts:
+            last = parts[-1].rows.to_arrow(parts[-1].layout, offset, parts[-1].first)
+        # The tick follows all rows: it says that nothing before it is missing.
+        values += blocks.encode_parts(
+            Block(blocks.EXAMPLES, origin, self._partition, last, tick),
+        )
+        return values
+
     def write(self) -> None:
         """The join writes to no store."""
 
-    def _take(self, block: Block, tick: int) -> ExampleRows | None:
+    def _take(self, block: Block, tick: int) -> list[Joined]:
         """Feed a block to the kernels, then the tick up to which all is there (`NO_TICK`: it has
-        not moved); what they emitted, or None."""
+        not moved); what they emitted."""
         rows = block.rows
         if rows is not None:
             origin = rows.column("_offset").to_numpy()
@@ -189,13 +216,15 @@ class JoinTask:
         n = rows.num_rows if rows is not None else 0
         texts = None
         if rows is not None and block.kind == blocks.PREDICTIONS:
-            if self._layout.lacking(layout_of(rows)):
-                # A vector that lacks a column is none of this model's, and nothing fills it in.
+            written = layout_of(rows)
+            if _STAMPS.stamps_lacking(written):
+                # What every answer has is in none of them.
                 self._unreadable += n
                 rows = None
                 n = 0
             else:
-                texts = texts_of(rows, self._layout)
+                self._know(written)
+                texts = texts_of(rows, written)
         self._make_room(
             n, sum(int((x.end - x.start).sum()) for x in texts.values()) if texts else 0
         )
@@ -212,7 +241,7 @@ class JoinTask:
             self._answer(rows, out)
         if tick != blocks.NO_TICK:
             k.advance(tick, self._wait_ms, held, out)
-        emitted = self._gather(out) if meta[k.EMITTED] else None
+        emitted = self._gather(out) if meta[k.EMITTED] else []
         freed = int(meta[k.FREED])
         held.free[meta[k.FREE] : meta[k.FREE] + freed] = held.freed[:freed]
         meta[k.FREE] += freed
@@ -225,8 +254,31 @@ class JoinTask:
         labels = k.Labels(ids, rows.column("t").to_numpy(), label)
         k.answer(labels, self._wait_ms, self._plan.correct_late, self._held, out)
 
+    def _know(self, written: Layout) -> None:
+        """Make room for rows of a layout, if it is a new one."""
+        if written in self._layouts:
+            return
+        self._layouts.append(written)
+        width = _WHICH.itemsize + written.dtype.itemsize
+        if width > self._width:
+            self._width = width
+            self._rebuild(len(self._held.state), 0)
+
+    def _row_bytes(self, fixed: Fixed, written: Layout) -> npt.NDArray[np.uint8]:
+        """Rows as they are held: which layout they have, then they themselves."""
+        out = np.zeros((len(fixed), self._width), np.uint8)
+        which = np.full(len(fixed), self._layouts.index(written), _WHICH)
+        first = _WHICH.itemsize
+        out[:, :first] = which.view(np.uint8).reshape(-1, first)
+        size = written.dtype.itemsize
+        out[:, first : first + size] = np.frombuffer(fixed.tobytes(), np.uint8).reshape(-1, size)
+        # Kernels are compiled for one kind of arrays.
+        out.setflags(write=False)
+        return out
+
     def _ask(self, rows: pa.RecordBatch, texts: dict[str, Texts], out: k.Emitted) -> None:
-        fixed = fixed_of(rows, self._layout)
+        written = layout_of(rows)
+        fixed = fixed_of(rows, written)
         sizes = np.stack([x.end - x.start for x in texts.values()], axis=1)
         starts = np.stack([x.start for x in texts.values()], axis=1)
         data = [x.data for x in texts.values()]
@@ -237,13 +289,14 @@ class JoinTask:
             ids=texts["id"].identities(),
             request=np.array(fixed["request"]),
             asked_at=np.array(fixed["asked_at"]),
-            rows=np.frombuffer(fixed.tobytes(), np.uint8).reshape(len(fixed), -1),
+            rows=self._row_bytes(fixed, written),
             begin=begin,
             sizes=sizes,
         )
         k.ask(questions, self._wait_ms, self._held, out)
 
-    def _gather(self, out: k.Emitted) -> ExampleRows:
+    def _gather(self, out: k.Emitted) -> list[Joined]:
+        """What was emitted, cut where the layout changes."""
         held = self._held
         count = int(held.meta[k.EMITTED])
         slots = out.rows[:count, 0]
@@ -253,21 +306,31 @@ class JoinTask:
             end = start + held.text_sizes[slots, j]
             texts[name] = Texts(self._arena, start, end, np.ones(count, np.bool_))
             start = end
-        emitted = ExampleRows(
-            out.rows[:count, 1].astype(np.int8),
-            held.asked_no[slots],
-            out.rows[:count, 2].copy(),
-            out.labels[:count],
-            out.rows[:count, 3] > 0,
-            held.fixed[slots].reshape(-1).view(self._dtype),
-            texts,
-        )
-        contested = np.flatnonzero(emitted.kind == k.CONFLICTED)
+        contested = np.flatnonzero(out.rows[:count, 1] == k.CONFLICTED)
         if len(contested):
             newest = contested[-1:]
             (id_,) = texts["id"].take(newest).to_arrow().to_pylist()
-            self._conflict = one_line(id_, SHOWN_ID), int(emitted.t[newest[0]])
-        return emitted
+            self._conflict = one_line(id_, SHOWN_ID), int(out.rows[newest[0], 2])
+        stored = held.fixed[slots]
+        first = _WHICH.itemsize
+        which = np.ascontiguousarray(stored[:, :first]).view(_WHICH)[:, 0]
+        edges = np.flatnonzero(np.diff(which.astype(np.int64), prepend=-1, append=-1))
+        made = []
+        for begin, after in pairwise(edges.tolist()):
+            layout = self._layouts[which[begin]]
+            own = stored[begin:after, first : first + layout.dtype.itemsize]
+            part = slice(begin, after)
+            rows = ExampleRows(
+                out.rows[part, 1].astype(np.int8),
+                held.asked_no[slots[part]],
+                out.rows[part, 2].copy(),
+                out.labels[part],
+                out.rows[part, 3] > 0,
+                np.ascontiguousarray(own).reshape(-1).view(layout.dtype),
+                {name: column.where(part) for name, column in texts.items()},
+            )
+            made.append(Joined(layout, rows, begin))
+        return made
 
     def _make_room(self, rows: int, text_bytes: int) -> None:
         meta = self._held.meta
@@ -313,9 +376,12 @@ class JoinTask:
         n = len(state["state"])
         capacity = 1 << int(np.ceil(np.log2(max(capacity, n, SLOTS))))
         meta = state["meta"].copy()
-        held = _table(capacity, self._dtype.itemsize, meta)
+        held = _table(capacity, self._width, meta)
         for name in _PER_SLOT:
-            getattr(held, name)[:n] = state[name]
+            if name == "fixed":  # of rows of a wider layout there was none yet
+                held.fixed[:n, : state[name].shape[1]] = state[name]
+            else:
+                getattr(held, name)[:n] = state[name]
         ends = np.cumsum(state["text_sizes"].sum(axis=1)) if n else np.zeros(0, np.int64)
         held.text_at[:n] = ends - state["text_sizes"].sum(axis=1)
         self._text_used = int(ends[-1]) if n else 0
@@ -352,7 +418,7 @@ class JoinTask:
             "ticks": self._ticks.dump(),
             "done": np.array([self._done]),
         }
-        own["vectors"] = as_json(self._plan.vectors.digest)
+        own["layouts"] = as_json([layout.text.decode() for layout in self._layouts])
         own["conflict"] = as_json(self._conflict)
         own["unreadable"] = np.array([self._unreadable])
         own["settings"] = as_json(self._settings)
@@ -361,17 +427,11 @@ class JoinTask:
     def load(
         self, base: Mapping[str, npt.NDArray[Any]], deltas: Sequence[Mapping[str, npt.NDArray[Any]]]
     ) -> None:
-        """Raises `CheckpointError` if the model's vectors were others then."""
         # Every dump holds everything, so the newest alone is read.
         state = deltas[-1] if deltas else base
-        if "vectors" not in state or from_json(state["vectors"]) != self._plan.vectors.digest:
-            raise CheckpointError(
-                self.name,
-                f"its state holds predictions with other vectors than model {self._plan.model} "
-                "has now",
-                "Give the changed model another name, or remove these checkpoints and the model's "
-                "logs to start over.",
-            )
+        self._layouts = [Layout.parse(text.encode()) for text in from_json(state["layouts"])]
+        sizes = [layout.dtype.itemsize for layout in self._layouts]
+        self._width = _WHICH.itemsize + max(sizes, default=0)
         self._restore(state, SLOTS, 0)
         self._cursors.load(state["cursors"])
         self._ticks.load(state["ticks"])

@@ -81,13 +81,15 @@ def test_a_feature_of_a_view_that_is_listed_needs_not_be_named_again() -> None:
 def test_another_definition_is_another_vector_and_none_is_what_it_was() -> None:
     ratio = fr.on_demand("ratio", MEAN, reads=[BY_USER["mean"]])
     digests = {
-        model(BY_USER["n"]).digest,
-        model(BY_USER["n"], ratio).digest,
-        model(BY_USER["n"], BY_USER["mean"], ratio).digest,
-        model(BY_USER["n"], fr.on_demand("ratio", MEAN * 2, reads=[BY_USER["mean"]])).digest,
-        model(BY_USER["n"], fr.on_demand("ratio", pl.col("amount") // 1)).digest,
-        model(BY_USER["n"], fr.on_demand("part", pl.col("hour"))).digest,
-        model(BY_USER["n"], fr.on_demand("part", pl.col("hour"), category=True)).digest,
+        model(BY_USER["n"]).vectors.digest,
+        model(BY_USER["n"], ratio).vectors.digest,
+        model(BY_USER["n"], BY_USER["mean"], ratio).vectors.digest,
+        model(
+            BY_USER["n"], fr.on_demand("ratio", MEAN * 2, reads=[BY_USER["mean"]])
+        ).vectors.digest,
+        model(BY_USER["n"], fr.on_demand("ratio", pl.col("amount") // 1)).vectors.digest,
+        model(BY_USER["n"], fr.on_demand("part", pl.col("hour"))).vectors.digest,
+        model(BY_USER["n"], fr.on_demand("part", pl.col("hour"), category=True)).vectors.digest,
     }
     assert len(digests) == 7
     assert model(BY_USER["n"], ratio).digest == model(BY_USER["n"], ratio).digest
@@ -100,7 +102,8 @@ def test_a_change_of_the_view_that_only_they_read_changes_the_model() -> None:
     other = fr.View("by_user", PAYMENTS, key="user", features=features)
     one = model(fr.on_demand("ratio", MEAN, reads=[BY_USER["mean"]]))
     another = model(fr.on_demand("ratio", MEAN, reads=[other["mean"]]))
-    assert one.digest != another.digest
+    assert one.vectors.digest != another.vectors.digest
+    assert one.lineage(fr.Baseline()) != another.lineage(fr.Baseline())
     with pytest.raises(DefinitionError, match="reads another view 'by_user' than the one"):
         app(BY_USER["mean"], fr.on_demand("ratio", MEAN, reads=[other["mean"]]))
 

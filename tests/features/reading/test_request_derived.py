@@ -196,7 +196,7 @@ def test_what_no_request_can_bring_is_refused_by_name() -> None:
         )
 
 
-def test_another_definition_is_another_model() -> None:
+def test_another_definition_is_another_vector() -> None:
     other = fr.Topic(
         "seen", TOPIC.declared, "id", "at", derive={"a": pl.col("word").str.to_lowercase()}
     )
@@ -205,6 +205,7 @@ def test_another_definition_is_another_model() -> None:
     )
     plain = fr.Label(fr.Topic("labels", TOPIC.declared, "id", "at"), "id", pl.col("truth"))
     digests = {
-        fr.Model("m", on, "id", plain, [on["a"]], [fr.Baseline()]).digest for on in (other, same)
+        fr.Model("m", on, "id", plain, [on["a"]], [fr.Baseline()]).vectors.digest
+        for on in (other, same)
     }
     assert len(digests) == 2

@@ -48,7 +48,8 @@ def test_it_ends_with_0_where_nothing_has_changed_and_with_2_where_something_has
     told = capsys.readouterr().out
     assert "view load is changed: breaking (made anew, from the past)" in told
     assert "  feature n_10m was count(over 10m), is count(over 20m)" in told
-    assert "model late is indirectly affected: forward-only" in told
+    assert "lineage late.hashed_logistic is indirectly affected: breaking" in told
+    assert "model late" in told.partition("as they are: ")[2], "what was asked stays"
     assert not (file.parents[1] / "run" / "log").exists(), "it starts nothing"
 
 

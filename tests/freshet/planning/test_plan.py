@@ -38,6 +38,17 @@ FIELDS: list[dict[str, Any]] = [
 ]
 
 
+class Reading(NamedTuple):
+    """A learner that reads features of the view of its own, in this order."""
+
+    names: tuple[str, ...]
+    name: str
+
+
+def reading(*names: str, name: str = "baseline") -> Reading:
+    return Reading(names, name)
+
+
 class Declared(NamedTuple):
     """What an app declares, where changes differ."""
 
@@ -76,7 +87,15 @@ class Declared(NamedTuple):
             id="id",
             label=fr.Label(topics[0], id="id", value=self.label),
             features=[topics[0]["user"], *(views[0][name] for name in self.reads if views)],
-            learners=list(self.learners),
+            learners=[
+                fr.Baseline(
+                    name=learner.name,
+                    features=[topics[0]["user"], *(views[0][name] for name in learner.names)],
+                )
+                if isinstance(learner, Reading)
+                else learner
+                for learner in self.learners
+            ],
             fallback=[fr.constant(0.5)],
         )
         return fr.App("changing", topics=topics, views=views, models=[model])
@@ -92,6 +111,8 @@ ALL_MADE = [
     ("lineage m.baseline", "indirectly affected", BEGINS),
 ]
 OF_MODEL = [("model m", "changed", BEGINS), ("lineage m.baseline", "indirectly affected", BEGINS)]
+# What it reads is another; what was asked is a fact, and stays.
+OF_COLUMNS = ("lineage m.baseline", "indirectly affected", "breaking")
 TOPIC = ("topic visits", "changed", "breaking")
 KINDS: dict[str, tuple[Declared, list[tuple[str, str, str]]]] = {
     "view added": (
@@ -100,22 +121,24 @@ KINDS: dict[str, tuple[Declared, list[tuple[str, str, str]]]] = {
     ),
     "feature added": (
         WAS._replace(features={**WAS.features, "max": fr.max("x", over="1h")}),
-        [("view by_user", "changed", "breaking"), *ALL_MADE[1:]],
+        [("view by_user", "changed", "breaking")],
     ),
     "window changed": (
         WAS._replace(features={**WAS.features, "n": fr.count(over="2h")}),
-        [("view by_user", "changed", "breaking"), *ALL_MADE[1:]],
+        [("view by_user", "changed", "breaking"), OF_COLUMNS],
     ),
     "view removed": (
         WAS._replace(views=(), reads=()),
-        [*OF_MODEL, ("view by_user", "removed", "destructive")],
+        [
+            ("lineage m.baseline", "changed", "breaking"),
+            ("view by_user", "removed", "destructive"),
+        ],
     ),
     "filter changed": (WAS._replace(drop={"low": pl.col("x") < 0.1}), [TOPIC, *ALL_MADE]),
-    # What is filled in and derived of a request is the model's own.
-    "impute changed": (WAS._replace(impute=1.0), [TOPIC, ALL_MADE[0], *OF_MODEL]),
+    "impute changed": (WAS._replace(impute=1.0), [TOPIC, *ALL_MADE]),
     "derived field changed": (
         WAS._replace(derived=pl.col("x") * 3),
-        [TOPIC, ALL_MADE[0], *OF_MODEL],
+        [TOPIC, *ALL_MADE],
     ),
     "schema field added": (
         WAS._replace(fields=tuple(ADDED)),
@@ -127,7 +150,22 @@ KINDS: dict[str, tuple[Declared, list[tuple[str, str, str]]]] = {
         [("topic visits", "changed", "forward-only")],
     ),
     "label rule changed": (WAS._replace(label=pl.col("x") > 0.9), OF_MODEL),
-    "model feature added": (WAS._replace(reads=("n", "twice")), OF_MODEL),
+    "model feature added": (
+        WAS._replace(reads=("n", "twice")),
+        [("lineage m.baseline", "changed", "breaking")],
+    ),
+    "model's features reordered": (
+        WAS._replace(reads=("twice", "n"), learners=(reading("n"),)),
+        [],
+    ),
+    "learner with a feature more added": (
+        WAS._replace(learners=(fr.Baseline(), reading("n", "twice", name="more"))),
+        [("lineage m.more", "added", "non-breaking")],
+    ),
+    "feature added for one learner alone": (
+        WAS._replace(reads=("n", "twice"), learners=(reading("n"), fr.Baseline(name="more"))),
+        [("lineage m.more", "added", "non-breaking")],
+    ),
     "learner added": (
         WAS._replace(learners=(fr.Baseline(), fr.HashedLogistic(bits=10))),
         [("lineage m.hashed_logistic", "added", "non-breaking")],

@@ -26,6 +26,7 @@ from freshet.learners.snapshots.files import (
 from freshet.learners.snapshots.signing import Signer, Verifier, create_key
 from freshet.schemas.errors import SnapshotError
 from freshet.schemas.models.manifest import Identity
+from freshet.schemas.models.vectors import VectorSchema
 
 EXPORT = Export(
     "toy", {"bits": 3}, {"weights": np.arange(8, dtype=np.float32), "bias": np.array([-1.5])}
@@ -49,7 +50,7 @@ class Desk:
     def cut(
         self, number: int, approved: bool = True, by: str = "trainer", bias: float = -1.5
     ) -> Path:
-        facts = Facts("flights", "late", "toy-0a", number, "v" * 16, 1000, 10, 7)
+        facts = Facts("flights", "late", "toy-0a", number, VectorSchema((), ()), 1000, 10, 7)
         export = Export("toy", EXPORT.meta, {**EXPORT.arrays, "bias": np.array([bias])})
         which = snapshots.write(self.root, facts, export, self.signers[by])
         self.cuts[number] = which

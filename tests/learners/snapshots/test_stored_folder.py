@@ -20,6 +20,7 @@ from freshet.learners.snapshots.signing import (
 )
 from freshet.schemas.errors import ObjectStoreError, SnapshotError
 from freshet.schemas.models.manifest import Identity
+from freshet.schemas.models.vectors import VectorSchema
 from freshet.serving.loading import sealed
 from freshet.serving.loading.sidecar import Archive, answer, archive_of, verified
 from freshet.streams import objects
@@ -43,7 +44,7 @@ class Written:
         snapshots.approve(self.root, self.which, self.qualifier)
 
     def cut(self, number: int) -> Identity:
-        facts = snapshots.Facts("app", "model", "lineage", number, "vectors", 7, 8, 9)
+        facts = snapshots.Facts("app", "model", "lineage", number, VectorSchema((), ()), 7, 8, 9)
         return snapshots.write(self.root, facts, Export("toy", {}, ARRAYS), self.trainer)
 
     def archive(self) -> Archive:

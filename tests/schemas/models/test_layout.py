@@ -1,5 +1,5 @@
-"""A row's columns by name: a reader gets its own of whatever was written, or is told which it
-lacks."""
+"""A row's columns by name and meaning: a reader gets its own of whatever was written, and is told
+which it lacks."""
 
 from __future__ import annotations
 
@@ -72,18 +72,48 @@ def test_rows_of_the_readers_own_layout_are_not_copied() -> None:
 @pytest.mark.parametrize(
     ("written", "lacks"),
     [
-        (replace(OWN, categories=("shop",)), "hour"),
-        (replace(OWN, numbers=("shops.n", "price")), r"shops\.late"),
-        (replace(OWN, categories=("shop",), numbers=(*OWN.numbers, "hour")), "hour"),
         (replace(OWN, stamps=STAMPS[1:]), "request"),
         (replace(OWN, stamps=(("request", "<u8", 1), *STAMPS[1:])), "request"),
     ],
 )
-def test_rows_that_lack_a_column_are_refused_and_nothing_stands_in_for_it(
+def test_rows_that_lack_a_stamp_are_refused_and_nothing_stands_in_for_it(
     written: Layout, lacks: str
 ) -> None:
     with pytest.raises(SchemaError, match=f"lack {lacks}"):
         OWN.taken(rows_of(written), written)
+
+
+def meaning(*meanings: str) -> Layout:
+    return replace(OWN, meanings=meanings)
+
+
+@pytest.mark.parametrize(
+    ("written", "lacks"),
+    [
+        (replace(OWN, categories=("shop",)), ["hour"]),
+        (replace(OWN, numbers=("shops.n", "price")), ["shops.late"]),
+        (replace(OWN, categories=("shop",), numbers=(*OWN.numbers, "hour")), ["hour"]),
+        (meaning("", "", "", "another", ""), ["shops.n"]),
+        (meaning("", "another", "", "", "another"), ["hour", "shops.late"]),
+        (Layout((), ()), ["shop", "hour", "price", "shops.n", "shops.late"]),
+    ],
+)
+def test_a_column_that_was_not_logged_or_meant_something_else_is_missing(
+    written: Layout, lacks: list[str]
+) -> None:
+    """And no column that stands there is taken for it."""
+    assert OWN.lacking(written) == tuple(lacks)
+    found = OWN.taken(rows_of(written), written)
+    whole = rows_of(OWN)
+    for i, name in enumerate(OWN.categories):
+        expected = np.zeros(4) if name in lacks else whole["categories"][:, i]
+        assert found["categories"][:, i].tolist() == expected.tolist()
+    for i, name in enumerate(OWN.numbers):
+        if name in lacks:
+            assert np.isnan(found["numbers"][:, i]).all()
+        else:
+            assert found["numbers"][:, i].tolist() == whole["numbers"][:, i].tolist()
+    assert all((found[stamp] == whole[stamp]).all() for stamp, _, _ in STAMPS)
 
 
 def test_a_layout_is_named_by_its_content() -> None:
@@ -91,8 +121,10 @@ def test_a_layout_is_named_by_its_content() -> None:
         replace(OWN, categories=("hour", "shop")),
         replace(OWN, numbers=OWN.numbers[:2]),
         replace(OWN, stamps=STAMPS[:-1]),
+        meaning("", "", "", "another", ""),
     ]
-    assert len({layout.id for layout in [OWN, *others]}) == 4
+    assert len({layout.id for layout in [OWN, *others]}) == 5
+    assert all(Layout.parse(layout.text) == layout for layout in others)
     assert Layout.parse(OWN.text) == OWN
     assert Layout.parse(OWN.text).id == OWN.id
 
@@ -109,6 +141,7 @@ def test_a_layout_is_named_by_its_content() -> None:
         b'{"categories": [], "numbers": [], "stamps": [["p", "<f8", 1000000000]]}',
         b'{"categories": [], "numbers": [], "stamps": [["p", "<f8", 1], ["p", "<i8", 1]]}',
         b'{"categories": [], "numbers": [], "stamps": [["numbers", "<f8", 1]]}',
+        b'{"categories": ["a"], "numbers": [], "stamps": [], "meanings": ["b", "c"]}',
     ],
 )
 def test_what_is_no_layout_is_a_schema_error(text: bytes) -> None:

@@ -9,7 +9,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import msgspec
@@ -18,19 +18,24 @@ import pytest
 
 from freshet.learners.contract import Export
 from freshet.learners.logistic.learner import HashedLogisticPredictor
+from freshet.learners.snapshots import files as snapshots
 from freshet.learners.snapshots.files import APPROVAL_FILE, ARRAYS, MANIFEST_FILE, PROVENANCE_FILE
+from freshet.learners.snapshots.signing import Verifier
 from freshet.schemas.models.manifest import Identity
-from freshet.schemas.models.vectors import F64
+from freshet.schemas.models.vectors import F64, Vectors, VectorSchema
 from freshet.serving.edge.sockets import bind
 from freshet.serving.loading import loader, sealed
 from freshet.serving.loading.live_model import LiveModel, ModelSlot
-from freshet.serving.loading.loader import Loader, Order, Place
-from freshet.serving.loading.sidecar_client import Sidecar
+from freshet.serving.loading.loader import Loader, Order, Place, make_live
+from freshet.serving.loading.sidecar_client import Sidecar, Verified
 from freshet.serving.scoring.contract import Answer, ModelCard, Question, TensorSpec
 from freshet.serving.web.app import ScorerApp
 from freshet.serving.web.server import HttpServer
 from tests.serving.loading.test_sidecar import flip_a_byte
 from tests.serving.loading.toy_snapshots import LINEAGE, SCHEMA, Mint, vectors
+
+# As of a model that reads more.
+WIDER = VectorSchema(("gate", "carrier"), ("weight", "distance"))
 
 
 def wait_for(condition: Callable[[], bool], seconds: float = 30.0) -> None:
@@ -129,15 +134,38 @@ def test_what_is_signed_but_unfit_is_refused_all_the_same(rig: Rig) -> None:
     good = rig.mint.export(2)
     nan = {**good.arrays, "bias": np.full(2, np.nan)}
     for number, export, vectors_, word in (
-        (2, Export(good.kind, good.meta, nan), "", "golden predictions"),
-        (3, Export("unheard of", good.meta, good.arrays), "", "no predictor is known"),
-        (4, Export(good.kind, good.meta, {"bias": good.arrays["bias"]}), "", "weights"),
-        (5, good, "0123456789abcdef", "vectors 0123456789abcdef, the model has"),
+        (2, Export(good.kind, good.meta, nan), SCHEMA, "golden predictions"),
+        (3, Export("unheard of", good.meta, good.arrays), SCHEMA, "no predictor is known"),
+        (4, Export(good.kind, good.meta, {"bias": good.arrays["bias"]}), SCHEMA, "weights"),
+        (5, good, WIDER, "reads gate, weight, which the model is not asked with"),
+        (6, good, replace(SCHEMA, meaning="0123"), f"the model has {SCHEMA.digest}"),
+        (7, good, replace(SCHEMA, meanings=("", "0123")), "reads distance, which the model is"),
     ):
         rig.load(rig.mint.cut(number, export, vectors=vectors_))
         assert word in rig.refused[-1], rig.refused[-1]
-    assert len(rig.refused) == 4
+    assert len(rig.refused) == 6
     assert rig.number == 1
+
+
+def test_a_snapshot_answers_by_its_own_columns_of_all_that_is_asked_with(tmp_path: Path) -> None:
+    """As of a model that has come to read more, in another order, for another learner."""
+    own = Mint(tmp_path)
+    which = own.cut(1)
+    keys = Verifier.load(own.trainer), Verifier.load(own.qualifier)
+    read = snapshots.read_verified(own.directory, which, *keys)
+    found = Verified(read.manifest, read.data)
+    live = make_live(found, which, WIDER)
+    assert isinstance(live, LiveModel)
+    alone = make_live(found, which, SCHEMA)
+    assert isinstance(alone, LiveModel)
+    asked = vectors(50)
+    wider = Vectors(
+        np.concatenate([asked.categories[::-1], asked.categories], axis=1),
+        np.concatenate([asked.numbers + 7, asked.numbers], axis=1),
+    )
+    expected = alone.predictor.predict(asked)
+    assert live.predictor.predict(wider).tolist() == expected.tolist()
+    assert live.predictor.predict(wider.take(np.array([3]))).tolist() == expected[[3]].tolist()
 
 
 def test_going_back_needs_an_order_that_says_so(rig: Rig) -> None:

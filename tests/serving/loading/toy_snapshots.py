@@ -39,14 +39,18 @@ class Mint:
         return learner.export()
 
     def cut(
-        self, number: int, export: Export | None = None, approved: bool = True, vectors: str = ""
+        self,
+        number: int,
+        export: Export | None = None,
+        approved: bool = True,
+        vectors: VectorSchema = SCHEMA,
     ) -> Identity:
         facts = Facts(
             "flights",
             "late",
             LINEAGE,
             number,
-            vectors or SCHEMA.digest,
+            vectors,
             1000 * number,
             10 * number,
             7 * number,

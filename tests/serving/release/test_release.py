@@ -76,7 +76,7 @@ class Desk:
             "unpaid",
             lineage,
             number,
-            self.model.vectors.digest,
+            self.model.vectors,
             hours * HOUR,
             self.learned,
             0,

@@ -13,13 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load, save
 
-from freshet.schemas.errors import CheckpointError
-from freshet.schemas.models.layout import Layout
-from freshet.schemas.models.vectors import VectorSchema
+from freshet.schemas.models.layout import STAMPS, Layout
 from freshet.schemas.wire import blocks
+from freshet.schemas.wire.outcomes import ExampleRows, layout_of
 from freshet.streams.join import task as join
 from freshet.streams.join.task import JoinPlan, JoinTask
 from tests.streams.join.toy_outcomes import (
+    LAYOUT,
     WAIT,
     Answered,
     Asked,
@@ -369,13 +369,6 @@ def test_a_question_expires_only_once_every_origin_of_labels_is_beyond_its_wait(
     assert [row[0] for row in rows_of(out)] == ["asked", "tick", "expired", "tick"]
 
 
-def test_a_checkpoint_of_other_vectors_is_refused() -> None:
-    task, _ = run(records([Asked("a", 0)]))
-    other = JoinTask(JoinPlan("late", VectorSchema(("carrier",), ()), "examples", WAIT, True), 0)
-    with pytest.raises(CheckpointError, match="other vectors"):
-        other.load(task.dump(True), [])
-
-
 # ------------------------------------------------------------ rows of other layouts
 WIDER = Layout(("sky", "gate", "carrier"), ("temp", "snow", "delay", "wind"))
 NARROWER = Layout(("carrier", "gate"), ("delay", "temp"))
@@ -392,10 +385,66 @@ def test_columns_of_a_scorer_that_logs_more_are_taken_by_their_names(asked: list
     assert facts(other) == facts(own)
 
 
-def test_questions_of_a_scorer_that_logs_less_are_counted_and_make_no_examples() -> None:
+TWO_PARTS = st.sampled_from(["AA|a", "A\\|A|", "\\N|b"])
+OF_TWO_VERSIONS: st.SearchStrategy[Item] = st.one_of(
+    st.builds(Asked, IDS, TIMES, st.integers(0, 3), TWO_PARTS, said=st.integers(0, 1), scorer=SCORERS),
+    st.builds(Answered, IDS, TIMES, st.sampled_from([0.0, 1.0])),
+    st.builds(Tick, TIMES),
+)  # fmt: skip
+
+
+def logged_rows(values: Sequence[bytes]) -> list[tuple[str, str, bytes, str]]:
+    """Each row as it stands: which layout it has, its id, its bytes, its categories."""
+    out = []
+    for value in values:
+        rows = blocks.decode(value).rows
+        if rows is not None and "fixed" in rows.schema.names:
+            columns = [rows.column(name).to_pylist() for name in ("id", "fixed", "categories")]
+            out += [(layout_of(rows).id, *row) for row in zip(*columns)]
+    return out
+
+
+@pytest.mark.usefixtures("slots")
+@pytest.mark.parametrize("other", [WIDER, NARROWER], ids=["wider", "narrower"])
+@untimed
+@given(st.lists(OF_TWO_VERSIONS, max_size=40), CUTS, CUTS, CUTS)
+def test_what_two_versions_of_a_scorer_log_is_joined_alike_and_handed_on_as_it_was_logged(
+    other: Layout, items: list[Item], inner: list[int], cuts: list[int], restarts: list[int]
+) -> None:
+    values = records(items, within(len(items), inner), {2: other})
+    task, out = run(values, cuts, restarts)
+    one, expected_ = run(values, range(1, len(values) + 1))
+    assert out == expected_, "in any batches, with any restarts"
+    assert facts(task) == facts(one)
+    reference = expected(items)
+    assert facts(task) == reference.all_facts
+    found = rows_of(out)
+    # What both versions log is the same, whatever stands beside it.
+    assert [row[:5] for row in found if row[0] != "tick"] == [
+        row[:5] for row in reference.rows if row[0] != "tick"
+    ]
+    if not LAYOUT.lacking(other):
+        assert [row for row in found if row[0] != "tick"] == [
+            row for row in reference.rows if row[0] != "tick"
+        ]
+    assert {*logged_rows(out)} <= {*logged_rows(values)}
+
+
+def test_a_column_that_a_scorer_did_not_log_is_missing_to_who_reads_it() -> None:
+    asked = [Asked("a", 0), Asked("b", 1, scorer=2)]
+    values = records([*asked, Answered("a", 5, 1.0)], layouts={1: NARROWER})
+    _, out = run(values, restarts=[1])
+    first, second, third = (ExampleRows.from_arrow(blocks.decode(v).rows, LAYOUT) for v in out)
+    assert np.isnan(first.fixed["numbers"][:, 1]).all()
+    assert not np.isnan(first.fixed["numbers"][:, [0, 2]]).any()
+    assert first.fixed.tobytes() == third.fixed.tobytes()
+    assert not np.isnan(second.fixed["numbers"]).any()
+
+
+def test_rows_that_lack_what_every_answer_has_are_counted_and_make_no_examples() -> None:
     asked = [Asked("a", 0), Asked("b", 1)]
     values = [
-        prediction_block(asked, 0, layout=NARROWER),
+        prediction_block(asked, 0, layout=replace(LAYOUT, stamps=STAMPS[:-1])),
         prediction_block([Asked("b", 2, scorer=2)], 0),
         label_block([Answered("a", 5, 1.0), Answered("b", 5, 1.0)], 0, 2 * WAIT),
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import zlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,11 +26,12 @@ LAYOUT = Layout.of(VECTORS)
 DTYPE = LAYOUT.dtype
 WAIT = 1_000
 LABELS = ("landings", 0)
+NO_OTHERS: Mapping[int, Layout] = {}
 Row = tuple[Any, ...]
 
 
 def plan(correct_late: bool = True, wait: int = WAIT) -> JoinPlan:
-    return JoinPlan("late", VECTORS, "examples", wait, correct_late)
+    return JoinPlan("late", "examples", wait, correct_late)
 
 
 @dataclass(frozen=True)
@@ -79,9 +80,8 @@ def prediction_block(
     sequence = np.arange(first, first + len(rows))
     own = np.array([r.fixed(s) for r, s in zip(rows, sequence.tolist())], DTYPE)
     fixed = np.zeros(len(rows), layout.dtype)
-    for stamp in own.dtype.names or ():
-        if stamp not in ("categories", "numbers"):
-            fixed[stamp] = own[stamp]
+    for stamp, _, _ in layout.stamps:
+        fixed[stamp] = own[stamp]
     for part, names in (("categories", layout.categories), ("numbers", layout.numbers)):
         known = getattr(VECTORS, part)
         for i, name in enumerate(names):
@@ -117,15 +117,20 @@ def label_block(rows: Sequence[Answered], first: int, tick: int = blocks.NO_TICK
     return blocks.encode(Block(blocks.LABELS, *LABELS, made, tick))
 
 
-def records(items: Sequence[Item], cuts: Sequence[int] = ()) -> list[bytes]:
-    """The items as blocks. A block ends where the origin changes, after a tick, and at the cuts."""
+def records(
+    items: Sequence[Item], cuts: Sequence[int] = (), layouts: Mapping[int, Layout] = NO_OTHERS
+) -> list[bytes]:
+    """The items as blocks, of which scorers write theirs by their `layouts`. A block ends where the
+    origin changes, after a tick, and at the cuts."""
     out: list[bytes] = []
     open_: list[Any] = []
     counts: Counter[int] = Counter()
 
     def close(tick: int = blocks.NO_TICK) -> None:
         if open_ and isinstance(open_[0], Asked):
-            out.append(prediction_block(open_, counts[open_[0].scorer]))
+            scorer = open_[0].scorer
+            layout = layouts.get(scorer, LAYOUT)
+            out.append(prediction_block(open_, counts[scorer], layout=layout))
         if (open_ and isinstance(open_[0], Answered)) or tick != blocks.NO_TICK:
             out.append(label_block([x for x in open_ if isinstance(x, Answered)], counts[-1], tick))
         if open_:
