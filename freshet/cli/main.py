@@ -14,6 +14,7 @@ import typer
 from freshet.cli import inspection as inspect_cli
 from freshet.cli import past as past_cli
 from freshet.cli import schema as schema_cli
+from freshet.cli.apply import apply as apply_command
 from freshet.cli.option_groups import (
     DataTime,
     Flights,
@@ -137,7 +138,9 @@ def run(
     else:
         from freshet.app import load
         from freshet.processes.live import run_all
+        from freshet.processes.versioned import chosen
 
+        app = chosen(app, given)
         loaded = load(app)
         if not agreed(loaded, given, plan, yes):
             raise SystemExit(1)
@@ -228,6 +231,7 @@ past_cli.register(cli)
 schema_cli.register(cli)
 cli.command()(statistics)
 cli.command("plan")(plan_command)
+cli.command("apply")(apply_command)
 cli.add_typer(servers, name="servers")
 cli.add_typer(registry, name="registry")
 
