@@ -18,6 +18,7 @@ from freshet.settings import Settings
 from freshet.streams.catalog import open_log
 from freshet.streams.clock import wall_now_ms
 from freshet.versions import progress
+from freshet.versions.copied import content
 from freshet.versions.owners import owners
 from freshet.versions.part import active_and_kept
 from freshet.versions.progress import Applying
@@ -82,6 +83,11 @@ def ask(app: App, file: str, given: Settings) -> None:
         take_back(given)
         raise
     progress.write(given.local_path, replace(asked, step=progress.ASKED))
+
+
+def is_what_runs(file: str, given: Settings) -> bool:
+    """Whether not a character of the app's files is another."""
+    return content(Path(file).resolve().parent) == Taken(given.local_path).active().content
 
 
 def _refuse_unanswered(app: App, active: Version) -> None:

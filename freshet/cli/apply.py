@@ -81,6 +81,9 @@ def _asked(app: str, given: Settings, file: Path | None, yes: bool) -> bool:
             terminal(None).print(line, highlight=False, markup=False, soft_wrap=True)
         if sys.stdin.isatty() and not typer.confirm("go on with that"):
             return False
+    if not made.changes and asking.is_what_runs(app, given):
+        terminal(None).print("everything goes on as it is declared")
+        raise SystemExit(DONE)
     asking.ask(loaded, app, given)
     return True
 

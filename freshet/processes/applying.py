@@ -60,7 +60,7 @@ class Applier:
         self,
         place: Place,
         crew: Crew,
-        take_back: Callable[[Left], None],
+        take_back: Callable[[Left, int], None],
         moved: Callable[[Path], None],
         wall: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -198,7 +198,7 @@ class Applier:
             progress.write(self._run_dir, asked)
         self._crew.change(whole(self._place, active, kept, self._scorer))
         self._begun = None
-        self._take_back(asked.made)
+        self._take_back(asked.made, asked.version)
         if asked.new:
             self._versions.remove(asked.version)
         log.info("a version is taken back", version=asked.version, cause=asked.cause)

@@ -183,9 +183,11 @@ class Runtime:
         self._stack.callback(self._ending.set)
         watcher.start()
 
-    def _take_back(self, made: Left) -> None:
+    def _take_back(self, made: Left, version: int) -> None:
         checkpoints = Path(plain(self.settings.checkpoints_url))
         taking_back.remove(made, checkpoints, self.log, log_folder(self.settings))
+        for text in (self.settings.local_path / "logs").glob(f"*.v{version}.jsonl"):
+            text.unlink()
 
     def _moved(self, app_file: Path) -> None:
         self._path = str(app_file)

@@ -26,6 +26,7 @@ log = structlog.get_logger()
 WATCH_SECONDS = 0.2
 MEMORY_SECONDS = 5.0
 STOP_SECONDS = 15.0
+APART_SECONDS = 0.5  # between two starts beside what goes on: what each takes to come up
 # By early ends in a row: none after a steady run; the last one for all that follow.
 BACKOFF_SECONDS = (0.0, 0.2, 1.0, 5.0)
 STEADY_SECONDS = 30.0
@@ -101,20 +102,35 @@ class Supervisor:
 
     def change(self, specs: Sequence[RoleSpec]) -> None:
         """Have these processes, and no others: those that are there as they should be, or have done
-        their work, are left alone; all others are stopped before any is started."""
+        their work, are left alone. One after the other, so that what goes on has a processor
+        meanwhile; none is started before whoever had its work has ended."""
         wanted = {spec.name: spec for spec in specs}
         with self._lock:
-            gone = [child for child in self._children if wanted.get(child.spec.name) != child.spec]
+            there = {child.spec.name: child for child in self._children}
+        self._stop_some([child for name, child in there.items() if name not in wanted])
+        replaced = [spec for name, spec in wanted.items() if name in there]
+        # Of these a new one may take over some work: they are first.
+        for spec in replaced:
+            if there[spec.name].spec != spec:
+                self._stop_some([there[spec.name]])
+                self._add(spec)
+        for name, spec in wanted.items():
+            if name not in there:
+                self._add(spec)
+
+    def _stop_some(self, gone: Sequence[_Child]) -> None:
+        with self._lock:
             self._children = [child for child in self._children if child not in gone]
         self._end(gone)
+
+    def _add(self, spec: RoleSpec) -> None:
         with self._lock:
             if self._stopping.is_set():
                 return
-            there = {child.spec.name for child in self._children}
-            added = [_Child(spec) for spec in specs if spec.name not in there]
-            for child in added:
-                self._spawn(child)
-            self._children = [*self._children, *added]
+            child = _Child(spec)
+            self._spawn(child)
+            self._children = [*self._children, child]
+        self._stopping.wait(APART_SECONDS)
 
     def let_end(self, name: str) -> None:
         """Once it ends by itself it is not started again."""

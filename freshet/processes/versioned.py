@@ -15,7 +15,7 @@ from freshet.streams.clock import wall_now_ms
 from freshet.streams.objects import plain
 from freshet.versions import progress
 from freshet.versions.copied import content
-from freshet.versions.making import keeps_of, not_there, version_of
+from freshet.versions.making import keeps_of, not_there, only_of, version_of
 from freshet.versions.owners import why_not_kept
 from freshet.versions.part import active_and_kept
 from freshet.versions.progress import Applying
@@ -125,8 +125,11 @@ def kept_as_version(versions: Versions, app: App, file: Path, number: int) -> Ve
 def asked_for(versions: Versions, made: Version, given: Settings) -> Applying:
     """What is asked of the supervisor, with all that is made for the version."""
     checkpoints = Path(plain(given.checkpoints_url))
+    # What runs may not have come to save anything yet: that is never removed.
+    others = [each.keeps for each in active_and_kept(versions) if each is not None]
+    own = only_of(made.keeps, others)
     return Applying(
         made.number,
         since_ms=wall_now_ms(),
-        made=not_there(made.keeps, checkpoints, log_folder(given)),
+        made=not_there(own, checkpoints, log_folder(given)),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from freshet.app import App
@@ -46,6 +46,19 @@ def keeps_of(app: App, inputs: Mapping[str, str], logs: list[str]) -> Left:
         sorted({*logs} - shared - theirs - {*sources}),
         sorted(sources),
         sorted(set(paths)),
+    )
+
+
+def only_of(keeps: Left, others: Iterable[Left]) -> Left:
+    """What a version keeps that none of the others does."""
+    every = list(others)
+    logs = {name for other in every for name in other.logs}
+    sources = {name for other in every for name in other.sources}
+    paths = {path for other in every for path in other.paths}
+    return Left(
+        [name for name in keeps.logs if name not in logs],
+        [name for name in keeps.sources if name not in sources],
+        [path for path in keeps.paths if path not in paths],
     )
 
 

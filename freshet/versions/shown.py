@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from freshet.figures import count
-from freshet.versions.progress import Applying, OfView
+from freshet.versions.progress import Applying, OfView, read
 
 
 def sentence(now: Applying, at: datetime | None = None) -> str:
@@ -24,6 +25,12 @@ def sentence(now: Applying, at: datetime | None = None) -> str:
         verb = "because" if now.state == "failing" else "waits for"
         parts.append(f"{verb} {now.cause}")
     return "; ".join(parts)
+
+
+def how_far(run_dir: Path) -> str:
+    """The same of a run; empty while nothing is being changed."""
+    now = read(run_dir)
+    return "" if now is None else sentence(now)
 
 
 def _of_view(of: OfView, at: datetime) -> str:
