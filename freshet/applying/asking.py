@@ -7,7 +7,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from freshet.app import App
-from freshet.processes.versioned import Taken, asked_for, kept_as_version
+from freshet.processes.versioned import Taken, asked_for, drafted
 from freshet.roles import preflight
 from freshet.runs import record as run_record
 from freshet.runs.archived import over_archive
@@ -72,14 +72,15 @@ def ask(app: App, file: str, given: Settings) -> None:
     active, kept = active_and_kept(versions)
     assert active is not None
     _refuse_unanswered(app, active)
-    made = kept_as_version(versions, app, Path(file).resolve(), versions.next_number())
+    draft, made = drafted(versions, app, Path(file).resolve(), versions.next_number())
     asked = replace(asked_for(versions, made, given), step=progress.STAGING)
     # Before anything is made: whoever takes it back finds here what that was.
     progress.write(given.local_path, asked)
     try:
+        versions.adopt(draft, made)
         owners(active, made, kept)
         _stage(app, given)
-    except FreshetError:
+    except (FreshetError, OSError):
         take_back(given)
         raise
     progress.write(given.local_path, replace(asked, step=progress.ASKED))

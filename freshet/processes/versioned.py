@@ -19,7 +19,7 @@ from freshet.versions.making import keeps_of, not_there, only_of, version_of
 from freshet.versions.owners import why_not_kept
 from freshet.versions.part import active_and_kept
 from freshet.versions.progress import Applying
-from freshet.versions.record import Cutover, Version, Versions
+from freshet.versions.record import APP, Cutover, Version, Versions
 
 
 def log_folder(given: Settings) -> Path | None:
@@ -65,6 +65,8 @@ def chosen(file: str, given: Settings) -> str:
     except DefinitionError:  # it is too large to be one, which is told when it starts
         return file
     asked = progress.read(given.local_path)
+    if asked is not None and _is_taken_back(asked, given.local_path):
+        return str(versions.app_file(versions.active()))
     known = [current.version]
     if current.back and current.kept is not None:
         known.append(current.kept)
@@ -83,6 +85,14 @@ def chosen(file: str, given: Settings) -> str:
     return file
 
 
+def _is_taken_back(asked: Applying, run_dir: Path) -> bool:
+    """Whether a change ends before it began: also one whose asking was interrupted, of which not
+    all may be there."""
+    if asked.step == progress.STAGING:
+        progress.ask_back(run_dir)
+    return asked.step == progress.TAKING_BACK or progress.back_is_asked(run_dir)
+
+
 def take(app: App, file: Path, given: Settings) -> Taken | str:
     """Have what starts now as the active version: the one that it is, or a new one. Why it can be
     none, in a sentence, where its files cannot be kept."""
@@ -93,9 +103,10 @@ def take(app: App, file: Path, given: Settings) -> Taken | str:
         return versions
     try:
         number = versions.next_number()
-        made = kept_as_version(versions, app, resolved, number)
+        draft, made = drafted(versions, app, resolved, number)
     except DefinitionError as error:
         return f"{error} So this run cannot be changed by freshet apply."
+    versions.adopt(draft, made)
     because = "" if active is None else why_not_kept(made, active)
     kept = None if active is None or because else active.number
     versions.cut_over(Cutover(number, wall_now_ms(), kept, because))
@@ -103,15 +114,15 @@ def take(app: App, file: Path, given: Settings) -> Taken | str:
     return versions
 
 
-def kept_as_version(versions: Versions, app: App, file: Path, number: int) -> Version:
-    """Keep an app's files as a version of this number.
+def drafted(versions: Versions, app: App, file: Path, number: int) -> tuple[Path, Version]:
+    """A copy of an app's files, and the record of the version of this number that it can be.
 
     Raises:
         DefinitionError: they are too large, or declare something else elsewhere than where they
             are: what lies outside their folder is not copied.
     """
     draft = versions.draft(file.parent)
-    copy = draft / "app" / file.name
+    copy = draft / APP / file.name
     copied = load(copy)
     if copied.digest != app.digest:
         raise DefinitionError(
@@ -119,7 +130,7 @@ def kept_as_version(versions: Versions, app: App, file: Path, number: int) -> Ve
             "declares something else where its folder is copied to: it reads what lies elsewhere",
             "Let all that the app's file reads lie beside it, or below that.",
         )
-    return versions.adopt(draft, replace(described(copied, copy), number=number))
+    return draft, replace(described(copied, copy), number=number)
 
 
 def asked_for(versions: Versions, made: Version, given: Settings) -> Applying:

@@ -110,12 +110,14 @@ class Versions:
         return version
 
     def remove(self, number: int) -> None:
+        """A version, and whatever was to become one."""
         # By another name first: half of a version is none.
         gone = self.folder / f".{number}.gone"
         shutil.rmtree(gone, ignore_errors=True)
         with contextlib.suppress(FileNotFoundError):
             (self.folder / str(number)).rename(gone)
         shutil.rmtree(gone, ignore_errors=True)
+        shutil.rmtree(self.folder / DRAFT, ignore_errors=True)
 
     def cutovers(self) -> list[int]:
         folder = self.folder / CUTOVERS
