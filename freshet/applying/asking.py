@@ -7,7 +7,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from freshet.app import App
-from freshet.processes.versioned import Taken, asked_for, drafted
+from freshet.processes.versioned import Taken, asked_for, content_of, drafted
 from freshet.roles import preflight
 from freshet.runs import record as run_record
 from freshet.runs.archived import over_archive
@@ -18,7 +18,6 @@ from freshet.settings import Settings
 from freshet.streams.catalog import open_log
 from freshet.streams.clock import wall_now_ms
 from freshet.versions import progress
-from freshet.versions.copied import content
 from freshet.versions.owners import owners
 from freshet.versions.part import active_and_kept
 from freshet.versions.progress import Applying
@@ -86,9 +85,9 @@ def ask(app: App, file: str, given: Settings) -> None:
     progress.write(given.local_path, replace(asked, step=progress.ASKED))
 
 
-def is_what_runs(file: str, given: Settings) -> bool:
-    """Whether not a character of the app's files is another."""
-    return content(Path(file).resolve().parent) == Taken(given.local_path).active().content
+def is_what_runs(app: App, file: str, given: Settings) -> bool:
+    """Whether not a character of the app's modules is another."""
+    return content_of(app, Path(file)) == Taken(given.local_path).active().content
 
 
 def _refuse_unanswered(app: App, active: Version) -> None:

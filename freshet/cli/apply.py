@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from freshet.cli.option_groups import grouped
 from freshet.terminal import say, terminal
 
 if TYPE_CHECKING:
@@ -21,21 +23,31 @@ NOT_AGREED = 1
 FAILS = 1
 
 
+@dataclass(frozen=True, slots=True)
+class ToDo:
+    """What is done instead of a change, and how."""
+
+    yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False
+    revert: Annotated[
+        bool, typer.Option("--revert", help="go back to the version that ran before")
+    ] = False
+    abort: Annotated[
+        bool, typer.Option("--abort", help="take back what is being applied, and all it made")
+    ] = False
+    wait: Annotated[bool, typer.Option(help="tell how far it is until it is done")] = True
+
+
+@grouped
 def apply(
     app: Annotated[
         str | None, typer.Argument(help="the Python file that declares the app, changed")
     ] = None,
     run_dir: Annotated[str | None, typer.Option(help="folder of the run that goes on")] = None,
+    *,
+    to_do: ToDo,
     plan: Annotated[
         Path | None, typer.Option(help="file of freshet plan --out; refused where it holds no more")
     ] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False,
-    revert: Annotated[
-        bool, typer.Option("--revert", help="go back to the version that ran before")
-    ] = False,
-    abort: Annotated[
-        bool, typer.Option("--abort", help="take back what is being applied, and all it made")
-    ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="how far it is, as lines of JSON")
     ] = False,
@@ -46,7 +58,7 @@ def apply(
     from freshet.settings import settings
 
     given = settings(run_dir=run_dir)
-    if sum((app is not None, revert, abort)) != 1:
+    if sum((app is not None, to_do.revert, to_do.abort)) != 1:
         raise DefinitionError(
             "apply",
             "is told of no one thing to do",
@@ -54,12 +66,14 @@ def apply(
         )
     from freshet.applying import asking
 
-    if abort:
+    if to_do.abort:
         asking.take_back(given)
-    elif revert:
+    elif to_do.revert:
         asking.ask_back(given)
-    elif app is not None and not _asked(app, given, plan, yes):
+    elif app is not None and not _asked(app, given, plan, to_do.yes):
         raise SystemExit(NOT_AGREED)
+    if not to_do.wait:
+        raise SystemExit(DONE)
     raise SystemExit(_follow(given, as_json))
 
 
@@ -81,7 +95,7 @@ def _asked(app: str, given: Settings, file: Path | None, yes: bool) -> bool:
             terminal(None).print(line, highlight=False, markup=False, soft_wrap=True)
         if sys.stdin.isatty() and not typer.confirm("go on with that"):
             return False
-    if not made.changes and asking.is_what_runs(app, given):
+    if not made.changes and asking.is_what_runs(loaded, app, given):
         terminal(None).print("everything goes on as it is declared")
         raise SystemExit(DONE)
     asking.ask(loaded, app, given)

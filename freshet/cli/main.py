@@ -140,8 +140,11 @@ def run(
         from freshet.processes.live import run_all
         from freshet.processes.versioned import chosen
 
-        app = chosen(app, given)
         loaded = load(app)
+        running = chosen(loaded, app, given)
+        if running != app:
+            app = running
+            loaded = load(app)
         if not agreed(loaded, given, plan, yes):
             raise SystemExit(1)
         raise SystemExit(run_all(loaded, app, given, terminal(RUN_WIDTH)))

@@ -7,6 +7,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from freshet.app import App, load
+from freshet.declared.about import about
 from freshet.roles import names, plans
 from freshet.schemas.errors import DefinitionError
 from freshet.schemas.topics import readers
@@ -39,7 +40,13 @@ def described(app: App, file: Path) -> Version:
     plans_of = {topic.name: plans.intake_plan(app, topic) for topic in app.topics}
     tasks = {task: plans.kept_as(app, task) for task in plans.task_inputs(app)}
     keeps = keeps_of(app, tasks, list(plans.topics(app)))
-    return version_of(app, file, roles, plans_of, keeps)
+    return version_of(app, content_of(app, file), file.name, roles, plans_of, keeps)
+
+
+def content_of(app: App, file: Path) -> str:
+    """Changes with whatever makes another version."""
+    declared = {thing: sorted(told.items()) for thing, told in about(app).items()}
+    return content(file.resolve().parent, repr((app.digest, sorted(declared.items()))))
 
 
 class Taken(Versions):
@@ -51,17 +58,17 @@ class Taken(Versions):
         return found
 
 
-def chosen(file: str, given: Settings) -> str:
+def chosen(app: App, file: str, given: Settings) -> str:
     """The file that a run of an app's file goes on with: the copy that is active, where the file is
     as it was when that was made, where it is being applied, or where it was gone back from."""
-    if given.is_shared or not Path(file).is_file():
+    if given.is_shared:
         return file
     versions = Taken(given.local_path)
     current = versions.current()
     if current is None:
         return file
     try:
-        wanted = content(Path(file).resolve().parent), Path(file).name
+        wanted = content_of(app, Path(file)), Path(file).name
     except DefinitionError:  # it is too large to be one, which is told when it starts
         return file
     asked = progress.read(given.local_path)

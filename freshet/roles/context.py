@@ -116,9 +116,13 @@ class Context:
         """Where it talks. What a process of a version that is not active says of itself would be
         taken for what the active one's says."""
         own = self.app.channels
-        if self.part.staged and not is_active(self.settings.local_path, self.part.version):
-            return own._replace(reports="")
-        return own
+        if not self.part.staged:
+            return own
+        # A scorer goes on when its version is active; all others make room for others then.
+        serves = self.vitals.role == "serve"
+        if serves and is_active(self.settings.local_path, self.part.version):
+            return own
+        return own._replace(reports="")
 
     def metrics(self) -> bytes:
         """This process's metrics, also while its loop waits."""

@@ -62,8 +62,10 @@ def run(ctx: Context) -> None:
     board = Board(app.name, topics, app.views, app.models, history, ctx.settings.replay)
     board.own_outages = ctx.vitals.outages.current
     board.switches = lambda: ctx.switches.current
-    board.belongs = lambda name: belongs(app, name)
     board.children = lambda: children.read(ctx.settings.local_path)
+    board.belongs = lambda name: (
+        belongs(app, name) and not children.made_room(name, board.children())
+    )
     board.applying = partial(how_far, ctx.settings.local_path)
     reporter = Reporter(ctx)
     alerts = Alerts(app.name, ctx.settings.alert_webhook)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from functools import partial
 
@@ -55,11 +55,19 @@ def intake(ctx: Context) -> None:
         operator = ctx.operator(
             list(makers),
             lambda source, partition: makers[source](source, partition),
-            Steering(gather_seconds=plans.shortest_batch_wait),
+            Steering(_held(ctx), gather_seconds=plans.shortest_batch_wait),
             pace_of(ctx),
             starts,
         )
         operator.run(ctx.stop)
+
+
+def _held(ctx: Context) -> Callable[[], bool]:
+    """What is built beside the version that is served is in nobody's way."""
+    if not ctx.part.staged:
+        return lambda: False
+    late = ctx.late()
+    return lambda: bool(late())
 
 
 def _redrive(ctx: Context, log: str, partition: int) -> Task:
@@ -142,7 +150,7 @@ def view(ctx: Context) -> None:
         made.trusted_seconds = TRUSTED_SECONDS
         return made
 
-    ctx.operator(list(views), task).run(ctx.stop)
+    ctx.operator(list(views), task, Steering(_held(ctx))).run(ctx.stop)
 
 
 def join(ctx: Context) -> None:

@@ -59,6 +59,7 @@ ROLES = {
     "serve": ("freshet.roles.serve", "run"),
     "control": ("freshet.roles.control", "run"),
 }
+NICE = 19  # there is no less
 # Roles that sign, and the name of their key.
 SIGNERS = {"train": "trainer", "release": "qualifier"}
 
@@ -88,6 +89,9 @@ def run_role(
     if role not in ROLES:
         raise DefinitionError(f"role {name!r}", "is unknown", f"Use one of {', '.join(ROLES)}.")
     module, function = ROLES[role]
+    if part.staged and role != "serve":
+        # It ends when its version is active: then others go on with its work.
+        os.nice(NICE)
     try:
         app = load(app_path)
         _refuse_other(app, app_path, digest)

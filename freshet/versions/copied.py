@@ -65,13 +65,15 @@ def _too_large(folder: Path, sizes: dict[Path, int]) -> DefinitionError:
     )
 
 
-def content(folder: Path) -> str:
-    """16 hex digits that change with any of the app's files."""
-    hashed = hashlib.sha256()
+def content(folder: Path, declared: str) -> str:
+    """16 hex digits that change with any module of the app, and with what it has `declared`: of
+    other files beside them, such as what a program writes there, nothing is known but that."""
+    hashed = hashlib.sha256(declared.encode())
     for path in files(folder):
-        data = (folder / path).read_bytes()
-        hashed.update(f"{path.as_posix()}\0{len(data)}\0".encode())
-        hashed.update(data)
+        if path.suffix == ".py":
+            data = (folder / path).read_bytes()
+            hashed.update(f"{path.as_posix()}\0{len(data)}\0".encode())
+            hashed.update(data)
     return hashed.hexdigest()[:DIGITS]
 
 

@@ -8,23 +8,27 @@ from pathlib import Path
 from freshet.app import App
 from freshet.streams.intake.task import IntakePlan
 from freshet.streams.sqlite import topic as sqlite_topic
-from freshet.versions.copied import content
 from freshet.versions.lags import stored_views
 from freshet.versions.record import Left, Version
 from freshet.versions.routes import of_plan
 
 
 def version_of(
-    app: App, file: Path, roles: dict[str, list[str]], plans: Mapping[str, IntakePlan], keeps: Left
+    app: App,
+    content: str,
+    file: str,
+    roles: dict[str, list[str]],
+    plans: Mapping[str, IntakePlan],
+    keeps: Left,
 ) -> Version:
-    """What runs by the app's `file`, by these roles, each with the topics
+    """What runs by the app's `file` and its `content`, by these roles, each with the topics
     that it takes in; `plans` are of its intake, by topic. Its
     number is 0 until it is kept."""
     return Version(
         0,
         app.digest,
-        content(file.parent),
-        file.name,
+        content,
+        file,
         roles,
         {name: of_plan(plan) for name, plan in plans.items()},
         stored_views(app),

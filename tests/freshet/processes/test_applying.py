@@ -82,7 +82,7 @@ class Run:
 
     def start(self) -> None:
         """As `freshet run` does."""
-        file = chosen(str(self.file), self.given)
+        file = chosen(load(self.file), str(self.file), self.given)
         app = load(file)
         with closing(SqliteLog(self.given.log_url)) as log:
             preflight.check(app, log, self.given)
