@@ -14,7 +14,6 @@ import typer
 from freshet.cli import inspection as inspect_cli
 from freshet.cli import past as past_cli
 from freshet.cli import schema as schema_cli
-from freshet.cli.apply import apply as apply_command
 from freshet.cli.option_groups import (
     DataTime,
     Flights,
@@ -26,6 +25,7 @@ from freshet.cli.option_groups import (
     grouped,
 )
 from freshet.cli.plan import agreed
+from freshet.cli.plan import apply as apply_command
 from freshet.cli.plan import plan as plan_command
 from freshet.cli.registry import registry
 from freshet.cli.run import register

@@ -50,8 +50,8 @@ log = structlog.get_logger()
 class Context:
     """What every role is given. `name` is the role's lasting name, such as
     `train.late.river-1a2b3c4d`; members of one role are told apart by `member`. `vitals` is what it
-    says of itself, `switches` what operators switched off. What it does beside another version of the app is its
-    `part`."""
+    says of itself, `switches` what operators switched off. What it does beside another version of
+    the app is its `part`."""
 
     app: App
     settings: Settings

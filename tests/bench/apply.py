@@ -30,7 +30,7 @@ from tests.bench.open_loop import Asked, ask, post
 from tests.system.operated_run import OperatedRun, until
 
 RATE = 100
-TURNS = 4
+TURNS = 2
 BEFORE_SECONDS = float(os.environ.get("FRESHET_BENCH_SECONDS", "60")) / TURNS
 BUILT_SECONDS = 120.0
 AFTER_SECONDS = 5.0

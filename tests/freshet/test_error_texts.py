@@ -27,8 +27,8 @@ from freshet.app import App, load
 from freshet.applying import asking
 from freshet.backtest.command import Shown, run_backtest
 from freshet.backtest.command import Wanted as Worth
-from freshet.cli.apply import apply
 from freshet.cli.init import init, init_from
+from freshet.cli.plan import apply
 from freshet.cli.schema import sample_files
 from freshet.datasets.command import Wanted, write_dataset
 from freshet.learners.snapshots.signing import create_key

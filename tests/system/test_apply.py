@@ -156,7 +156,7 @@ def _step(folder: Path) -> str:
     return "" if now is None else now.step
 
 
-def test_on_kafka(tmp_path: Path, kafka: str, redis: str) -> None:
+def test_on_kafka(tmp_path: Path, kafka: str, redis_address: str) -> None:
     run = OperatedRun(tmp_path, "--log", f"kafka://{kafka}", "--store", redis)
     try:
         run.start()
