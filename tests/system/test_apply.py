@@ -157,7 +157,7 @@ def _step(folder: Path) -> str:
 
 
 def test_on_kafka(tmp_path: Path, kafka: str, redis_address: str) -> None:
-    run = OperatedRun(tmp_path, "--log", f"kafka://{kafka}", "--store", redis)
+    run = OperatedRun(tmp_path, "--log", f"kafka://{kafka}", "--store", f"redis://{redis_address}")
     try:
         run.start()
         run.learn(PARCELS)
