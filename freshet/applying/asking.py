@@ -66,7 +66,6 @@ def ask(app: App, file: str, given: Settings) -> None:
         DefinitionError: it cannot be built beside what runs.
         FreshetError: what a start of it would be refused for, too.
     """
-    given = _as_run(given)
     versions = Taken(given.local_path)
     active, kept = active_and_kept(versions)
     assert active is not None
@@ -157,8 +156,12 @@ def active(given: Settings) -> int:
     return Taken(given.local_path).active().number
 
 
-def _as_run(given: Settings) -> Settings:
-    """Where the run has its log, its store and its archive."""
+def as_run(given: Settings) -> Settings:
+    """Where the run has its log, its store and its archive.
+
+    Raises:
+        ComponentError: there is no run.
+    """
     record = run_record.read(given.local_path)
     known = {"log": record.log, "store": record.store, "archive": record.archive}
     return given.model_copy(update={name: value for name, value in known.items() if value})

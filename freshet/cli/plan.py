@@ -97,6 +97,7 @@ def apply(
         )
     from freshet.applying import asking
 
+    given = asking.as_run(given)
     if to_do.abort:
         asking.take_back(given)
     elif to_do.revert:
