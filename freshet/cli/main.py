@@ -25,6 +25,7 @@ from freshet.cli.option_groups import (
     grouped,
 )
 from freshet.cli.plan import agreed
+from freshet.cli.plan import apply as apply_command
 from freshet.cli.plan import plan as plan_command
 from freshet.cli.registry import registry
 from freshet.cli.run import register
@@ -138,8 +139,13 @@ def run(
         _fork_early(app)
         from freshet.app import load
         from freshet.processes.live import run_all
+        from freshet.processes.versioned import chosen
 
         loaded = load(app)
+        running = chosen(loaded, app, given)
+        if running != app:
+            app = running
+            loaded = load(app)
         if not agreed(loaded, given, plan, yes):
             raise SystemExit(1)
         raise SystemExit(run_all(loaded, app, given, terminal(RUN_WIDTH)))
@@ -242,6 +248,7 @@ past_cli.register(cli)
 schema_cli.register(cli)
 cli.command()(statistics)
 cli.command("plan")(plan_command)
+cli.command("apply")(apply_command)
 cli.add_typer(servers, name="servers")
 cli.add_typer(registry, name="registry")
 

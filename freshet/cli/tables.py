@@ -49,6 +49,8 @@ def show_status(status: Status, console: Console) -> None:
 
     clock = status.clock
     tell("[bold]{}[/]  {}, app clock {}", status.app, clock.state, moment(clock.app_ms))
+    if status.applying:
+        tell("{}", status.applying)
     # What is wrong stands at the top, whatever follows fills the screen.
     for promise in status.promises:
         tell("{} {}: {}", SIGNS[promise.state], promise.name, promise.reason)

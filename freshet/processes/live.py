@@ -129,7 +129,7 @@ def run_all(app: App, app_path: str, given: Settings, console: Console) -> int:
     def say(sentence: str) -> None:
         console.print(sentence, highlight=False, markup=False, soft_wrap=True)
 
-    with Runtime(app, app_path, given, say) as runtime:
+    with Runtime(app, app_path, given, say, versioned=True) as runtime:
         console.print(f"scorer       {runtime.address('serve')}", highlight=False)
         console.print(f"status page  {runtime.address('status')}", highlight=False)
         tell_until(stop, runtime.settings.local_path, console, runtime.supervisor.facts)

@@ -8,6 +8,7 @@ import socket
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from pathlib import Path
 from threading import Event, Thread
 from types import TracebackType
 from typing import Any
@@ -19,8 +20,11 @@ from freshet.features.catalog import open_store
 from freshet.hydration import past_columns
 from freshet.hydration import record as hydrations
 from freshet.learners.snapshots.signing import create_key, publish
+from freshet.processes.applying import Applier
+from freshet.processes.crew import Place
 from freshet.processes.fork_server import PRELOADED
 from freshet.processes.supervisor import RoleSpec, Supervisor
+from freshet.processes.versioned import log_folder, take
 from freshet.roles import preflight
 from freshet.roles.names import HYDRATE, role_names
 from freshet.roles.process import run_role
@@ -30,18 +34,23 @@ from freshet.runs.archived import over_archive
 from freshet.runs.clusters import routed
 from freshet.runs.lock import RunLock
 from freshet.schemas.addresses import authority
-from freshet.schemas.errors import ComponentError
+from freshet.schemas.errors import ComponentError, FreshetError
 from freshet.schemas.topics.readers import ARCHIVE
 from freshet.servers.redis_server import RedisServer
 from freshet.servers.server import free_ports
-from freshet.serving.edge.sockets import resolved
+from freshet.serving.edge.sockets import bound, resolved
 from freshet.settings import Settings
 from freshet.streams.catalog import open_log
 from freshet.streams.log.contract import Log
+from freshet.streams.objects import plain
 from freshet.streams.outages import Outages
+from freshet.versions import taking_back
+from freshet.versions.record import Left
 
 log = structlog.get_logger()
 KEEP_SECONDS = 0.5
+LOOK_SECONDS = 0.1  # between two looks at whether another version is asked for
+RETRY_SECONDS = 1.0
 # what is listened for, and the role that announces it
 ADDRESSED = {"serve": "serve", "status": "control"}
 READY_SECONDS = 180.0  # a busy machine takes a minute to import what the roles need
@@ -50,6 +59,8 @@ READY_SECONDS = 180.0  # a busy machine takes a minute to import what the roles 
 class Runtime:
     """Everything that runs for an app on this machine; a context manager. Before anything starts,
     `say` is given a sentence for each thing that is declared otherwise than it was.
+
+    A `versioned` one runs a copy of the app's files, and can be changed while it runs.
 
     Raises `LogError` if the folder is in use by another run, `ComponentError` if a port is,
     `StoreError` if there is no store to use.
@@ -61,8 +72,11 @@ class Runtime:
         app_path: str,
         given: Settings,
         say: Callable[[str], None] = lambda sentence: None,
+        versioned: bool = False,
     ) -> None:
         self.app = app
+        self._versioned = versioned
+        self._applier: Applier | None = None
         self._path = app_path
         self._given = given
         self._say = say
@@ -114,26 +128,86 @@ class Runtime:
         self._stack.callback(self.log.close)
         for sentence in preflight.check(self.app, self.log, self.settings):
             self._say(sentence)
+        place = self._place()
         run_record.write(self.app.name, self._path, self.settings)
-        specs = [
-            RoleSpec(name, run_role, (self._path, name, self.settings, "", self.app.digest))
-            for name in role_names(self.app)
-            if name.split(".")[0] != ARCHIVE or self.settings.archive_url is not None
-        ]
-        url = self.settings.checkpoints_url
-        if hydrations.unfinished(url, self.app) or past_columns.unfinished(url, self.app):
-            args = (self._path, HYDRATE, self.settings, "", self.app.digest)
-            specs.append(RoleSpec(HYDRATE, run_role, args, ends=True))
         self._stack.callback(children.forget, run_dir)
-        self.supervisor = Supervisor(specs, _preload(self.app), self._tell)
+        self.supervisor = Supervisor([], _preload(self.app), self._tell)
+        self.supervisor.specs = self._specs(place)
         self.supervisor.start()
         self._stack.callback(self.supervisor.stop)
+        if self._applier is not None:
+            self._watch(self._applier)
+
+    def _place(self) -> Place | None:
+        """Where versions of the app are; None where it runs from its own folder."""
+        if not self._versioned or self.settings.is_shared:
+            return None
+        taken = take(self.app, Path(self._path), self.settings)
+        if isinstance(taken, str):
+            self._say(taken)
+            return None
+        self._path = str(taken.app_file(taken.active()))
+        listener = bound(self.settings.host, self.settings.port)
+        self._stack.callback(listener.close)
+        return Place(taken, self.settings, listener)
+
+    def _specs(self, place: Place | None) -> list[RoleSpec]:
+        """The processes to start with."""
+        if place is None:
+            specs = [
+                RoleSpec(name, run_role, self._args_of(name))
+                for name in role_names(self.app)
+                if name.split(".")[0] != ARCHIVE or self.settings.archive_url is not None
+            ]
+        else:
+            self._applier = Applier(place, self.supervisor, self._take_back, self._moved)
+            specs = self._applier.specs()
+        url = self.settings.checkpoints_url
+        if hydrations.unfinished(url, self.app) or past_columns.unfinished(url, self.app):
+            specs.append(RoleSpec(HYDRATE, run_role, self._args_of(HYDRATE), ends=True))
+        return specs
+
+    def _args_of(self, name: str) -> tuple[Any, ...]:
+        return (self._path, name, self.settings, "", self.app.digest)
+
+    def _watch(self, applier: Applier) -> None:
+        """See whether another version is asked for, and carry that out."""
+
+        def work() -> None:
+            while not self._ending.wait(LOOK_SECONDS):
+                try:
+                    applier.step()
+                except (FreshetError, OSError) as error:
+                    log.error("the change of version does not come on", error=str(error))
+                    self._ending.wait(RETRY_SECONDS)
+
+        watcher = Thread(target=work, name="versions", daemon=True)
+        self._stack.callback(watcher.join)
+        self._stack.callback(self._ending.set)
+        watcher.start()
+
+    def _take_back(self, made: Left, version: int) -> None:
+        checkpoints = Path(plain(self.settings.checkpoints_url))
+        taking_back.remove(made, checkpoints, self.log, log_folder(self.settings))
+        for text in (self.settings.local_path / "logs").glob(f"*.v{version}.jsonl"):
+            text.unlink()
+
+    def _moved(self, app_file: Path) -> None:
+        self._path = str(app_file)
+        run_record.write(self.app.name, self._path, self.settings)
 
     def _tell(self, facts: Mapping[str, Mapping[str, Any]]) -> None:
         """What the supervisor knows, for the process of the status page. It is told again at the
         next change."""
+        # A version that is built says itself how far it is.
+        staged = self._applier.staged if self._applier is not None else ""
+        shown = {
+            name: of_role
+            for name, of_role in facts.items()
+            if not staged or not name.endswith(staged)
+        }
         try:
-            children.write(self.settings.local_path, facts)
+            children.write(self.settings.local_path, shown)
         except OSError as error:
             log.warning("the status page is not told of restarts", error=str(error))
 

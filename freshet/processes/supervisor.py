@@ -27,6 +27,7 @@ log = structlog.get_logger()
 WATCH_SECONDS = 0.2
 MEMORY_SECONDS = 5.0
 STOP_SECONDS = 15.0
+APART_SECONDS = 0.5  # between two starts beside what goes on: what each takes to come up
 # By early ends in a row: none after a steady run; the last one for all that follow.
 BACKOFF_SECONDS = (0.0, 0.2, 1.0, 5.0)
 STEADY_SECONDS = 30.0
@@ -48,7 +49,7 @@ class RoleSpec:
     ends: bool = False
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Child:
     spec: RoleSpec
     process: ForkServerProcess | None = None
@@ -60,6 +61,7 @@ class _Child:
     last_words: Connection | None = None
     last_exit: str = ""
     is_done: bool = False
+    may_end: bool = False
 
     @property
     def failing(self) -> bool:
@@ -82,6 +84,8 @@ class Supervisor:
     tell: Callable[[Mapping[str, Mapping[str, Any]]], None] = lambda facts: None
     _children: list[_Child] = field(default_factory=list)
     _stopping: threading.Event = field(default_factory=threading.Event)
+    # Of who is watched; and one process is started at a time.
+    _lock: threading.RLock = field(default_factory=threading.RLock)
     _watcher: threading.Thread | None = None
 
     def start(self) -> None:
@@ -92,6 +96,45 @@ class Supervisor:
             self._spawn(child)
         self._watcher = threading.Thread(target=self._watch, name="supervisor", daemon=True)
         self._watcher.start()
+
+    def change(self, specs: Sequence[RoleSpec]) -> None:
+        """Have these processes, and no others: those that are there as they should be, or have done
+        their work, are left alone. One after the other, so that what goes on has a processor
+        meanwhile; none is started before whoever had its work has ended."""
+        wanted = {spec.name: spec for spec in specs}
+        with self._lock:
+            there = {child.spec.name: child for child in self._children}
+        self._stop_some([child for name, child in there.items() if name not in wanted])
+        replaced = [spec for name, spec in wanted.items() if name in there]
+        # Of these a new one may take over some work: they are first.
+        for spec in replaced:
+            if there[spec.name].spec != spec:
+                self._stop_some([there[spec.name]])
+                self._add(spec)
+        for name, spec in wanted.items():
+            if name not in there:
+                self._add(spec)
+
+    def _stop_some(self, gone: Sequence[_Child]) -> None:
+        with self._lock:
+            self._children = [child for child in self._children if child not in gone]
+        self._end(gone)
+
+    def _add(self, spec: RoleSpec) -> None:
+        with self._lock:
+            if self._stopping.is_set():
+                return
+            child = _Child(spec)
+            self._spawn(child)
+            self._children = [*self._children, child]
+        self._stopping.wait(APART_SECONDS)
+
+    def let_end(self, name: str) -> None:
+        """Once it ends by itself it is not started again."""
+        with self._lock:
+            for child in self._children:
+                if child.spec.name == name:
+                    child.may_end = True
 
     def _spawn(self, child: _Child) -> None:
         last_words, of_the_child = self._context.Pipe(duplex=False)
@@ -113,11 +156,12 @@ class Supervisor:
         measured_at = 0.0
         told: list[tuple[Any, ...]] = []
         while not self._stopping.wait(WATCH_SECONDS):
-            for child in self._children:
-                self._mend(child)
+            with self._lock:
+                for child in self._children:
+                    self._mend(child)
             now = [
-                (child.restarts, child.process is None, child.failing, child.is_done)
-                for child in self._children
+                (c.spec.name, c.restarts, c.process is None, c.failing, c.is_done)
+                for c in self._children
             ]
             if now != told:
                 told = now
@@ -135,7 +179,7 @@ class Supervisor:
         if process is not None and not process.is_alive():
             if self._stopping.is_set():
                 return
-            if child.spec.ends and process.exitcode == 0:
+            if (child.spec.ends and process.exitcode == 0) or child.may_end:
                 child.is_done = True
                 return
             steady = time.monotonic() - child.started_at > STEADY_SECONDS
@@ -183,7 +227,13 @@ class Supervisor:
             # First the watcher: it would start again what ends here.
             self._watcher.join()
         self._measure()
-        alive = [c.process for c in self._children if c.process is not None]
+        with self._lock:
+            children = self._children
+        self._end(children)
+        return {c.spec.name: c.process.exitcode if c.process else None for c in children}
+
+    def _end(self, children: Sequence[_Child]) -> None:
+        alive = [c.process for c in children if c.process is not None]
         for process in alive:
             if process.is_alive():
                 process.terminate()
@@ -194,7 +244,6 @@ class Supervisor:
                 log.error("role did not stop in time and is killed", child=process.name)
                 process.kill()
                 process.join()
-        return {c.spec.name: c.process.exitcode if c.process else None for c in self._children}
 
 
 def _last_exit(last_words: Connection | None, exit_code: int | None) -> str:

@@ -19,6 +19,7 @@ from freshet.schemas.topics.readers import ARCHIVE
 from freshet.schemas.topics.topic import Topic
 from freshet.settings import Settings
 from freshet.streams.clock import ManualClock, WallClock
+from freshet.streams.control.channels import Channels
 from freshet.streams.control.switches import SwitchBoard
 from freshet.streams.intake import known_schemas
 from freshet.streams.log.contract import Log
@@ -38,6 +39,9 @@ from freshet.streams.operators.ticks import (
 )
 from freshet.streams.vitals import metrics
 from freshet.streams.vitals.vitals import Vitals
+from freshet.versions.lags import Lags, stored_views
+from freshet.versions.part import WHOLE, Part, active_and_kept, is_active
+from freshet.versions.record import StoredView, Versions
 
 log = structlog.get_logger()
 
@@ -46,7 +50,8 @@ log = structlog.get_logger()
 class Context:
     """What every role is given. `name` is the role's lasting name, such as
     `train.late.river-1a2b3c4d`; members of one role are told apart by `member`. `vitals` is what it
-    says of itself, `switches` what operators switched off."""
+    says of itself, `switches` what operators switched off. What it does beside another version of
+    the app is its `part`."""
 
     app: App
     settings: Settings
@@ -56,6 +61,7 @@ class Context:
     vitals: Vitals
     switches: SwitchBoard
     member: str = ""
+    part: Part = WHOLE
     faults: list[Exception] = field(default_factory=list)  # of the role's own threads
 
     def thread(self, work: Callable[..., None], *given: object) -> threading.Thread:
@@ -82,14 +88,50 @@ class Context:
         outage."""
         return late_store(self.settings.store)
 
+    def late(self) -> Callable[[], str]:
+        """Says which view that is served is near what its lag may be, for whoever works on the
+        past; empty where none is. In a replay time waits for everybody."""
+        if self.settings.replay:
+            return str
+        return self.lags(self._served()).late
+
+    def lags(self, served: Mapping[str, StoredView]) -> Lags:
+        """Of views by their names in the store."""
+        declared = plans.declared(self.app)
+        return Lags(self.store(), served, declared, self.log, self.app.control_log)
+
+    def _served(self) -> Mapping[str, StoredView]:
+        active, _ = active_and_kept(Versions(self.settings.local_path))
+        if self.part.staged and active is not None:
+            return active.views
+        return stored_views(self.app)
+
     @property
     def lasting(self) -> str:
         """The name of this member, over all its starts."""
         return f"{self.name}.{self.member}".rstrip(".")
 
+    @property
+    def channels(self) -> Channels:
+        """Where it talks. What a process of a version that is not active says of itself would be
+        taken for what the active one's says."""
+        own = self.app.channels
+        if not self.part.staged:
+            return own
+        # A scorer goes on when its version is active; all others make room for others then.
+        serves = self.vitals.role == "serve"
+        if serves and is_active(self.settings.local_path, self.part.version):
+            return own
+        return own._replace(reports="")
+
     def metrics(self) -> bytes:
         """This process's metrics, also while its loop waits."""
         return metrics.exposition(self.app.name, self.vitals.status())
+
+    @property
+    def _group(self) -> str:
+        # A group of its own: else each would wait for the other's partitions.
+        return self.lasting if self.part.staged else self.name
 
     def operator(
         self,
@@ -104,7 +146,7 @@ class Context:
             self.vitals.role,
             topics,
             make_task,
-            group=f"{app.name}.{self.name}",
+            group=f"{app.name}.{self._group}",
             declared=plans.declared(app, self.settings.snapshot_every),
             origin_of=app.origin_of,
             dead=app.dead_log,
@@ -115,7 +157,7 @@ class Context:
         )
         place = Place(
             self.log,
-            app.channels,
+            self.channels,
             self.settings.checkpoints_url,
             WallClock().now_ms,
             self.vitals,

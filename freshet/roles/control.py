@@ -7,6 +7,7 @@ import asyncio
 import time
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 
 import structlog
 import uvicorn
@@ -41,6 +42,7 @@ from freshet.serving.web.metrics import metrics_route, targets_route
 from freshet.streams.clock import wall_now_ms
 from freshet.streams.control.switches import Switches, turn
 from freshet.streams.vitals.metrics import families, text_of
+from freshet.versions.shown import how_far
 
 log = structlog.get_logger()
 OBSERVE_SECONDS = 1.0
@@ -60,8 +62,11 @@ def run(ctx: Context) -> None:
     board = Board(app.name, topics, app.views, app.models, history, ctx.settings.replay)
     board.own_outages = ctx.vitals.outages.current
     board.switches = lambda: ctx.switches.current
-    board.belongs = lambda name: belongs(app, name)
     board.children = lambda: children.read(ctx.settings.local_path)
+    board.belongs = lambda name: (
+        belongs(app, name) and not children.made_room(name, board.children())
+    )
+    board.applying = partial(how_far, ctx.settings.local_path)
     reporter = Reporter(ctx)
     alerts = Alerts(app.name, ctx.settings.alert_webhook)
     board.alerts = alerts.observe

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from functools import partial
 
@@ -46,30 +46,45 @@ def intake(ctx: Context) -> None:
     """Source topics to clean logs, labels and dead letters; see `intakes` for which. Of those that
     `dedup` settles, to where their ids meet."""
     starts = plans.starts(ctx.app, ctx.log, ctx.settings.checkpoints_url, WallClock().now_ms)
-    with planned(ctx, topics_of(ctx.app, ctx.name)) as found:
-        makers = {plan.source: plans.reader(ctx.app, plan, starts) for plan in found}
-        # On the app's own log, which the first of them reads.
-        if ctx.name == INTAKE:
+    topics = [topic for topic in topics_of(ctx.app, ctx.name) if ctx.part.takes(topic)]
+    with planned(ctx, topics) as found:
+        makers = {plan.source: plans.reader(ctx.app, _feeding(ctx, plan), starts) for plan in found}
+        # On the app's own log, which the first of them reads: of the version that is active.
+        if ctx.name == INTAKE and not ctx.part.staged:
             makers[ctx.app.redriven_log] = partial(_redrive, ctx)
         operator = ctx.operator(
             list(makers),
             lambda source, partition: makers[source](source, partition),
-            Steering(gather_seconds=plans.shortest_batch_wait),
+            Steering(_held(ctx), gather_seconds=plans.shortest_batch_wait),
             pace_of(ctx),
             starts,
         )
         operator.run(ctx.stop)
 
 
+def _held(ctx: Context) -> Callable[[], bool]:
+    """What is built beside the version that is served is in nobody's way."""
+    if not ctx.part.staged:
+        return lambda: False
+    late = ctx.late()
+    return lambda: bool(late())
+
+
 def _redrive(ctx: Context, log: str, partition: int) -> Task:
-    return RedriveTask(ctx.app.name, plans.redrive_plans(ctx.app, partial(earlier_schemas, ctx)))
+    found = plans.redrive_plans(ctx.app, partial(earlier_schemas, ctx))
+    return RedriveTask(ctx.app.name, [_feeding(ctx, plan) for plan in found])
+
+
+def _feeding(ctx: Context, plan: IntakePlan) -> IntakePlan:
+    """With what intake fills for other versions of the app."""
+    return ctx.part.feeding(ctx.settings.local_path, plan)
 
 
 def dedup(ctx: Context) -> None:
     """Records that were brought together by their ids, to clean logs, labels and dead letters."""
-    topics = [topic for topic in ctx.app.topics if topic.by_id]
+    topics = [topic for topic in ctx.app.topics if topic.by_id and ctx.part.takes(topic)]
     with planned(ctx, topics) as found:
-        by_log = {ctx.app.by_id_log_of(plan.topic): plan for plan in found}
+        by_log = {ctx.app.by_id_log_of(plan.topic): _feeding(ctx, plan) for plan in found}
         # Without a pace: it hears of time from its log, and waits for no fuller batch once more.
         operator = ctx.operator(
             list(by_log), lambda log, partition: plans.moved_intake(by_log[log], partition)
@@ -118,7 +133,9 @@ def _writers_of(ctx: Context, topic: Topic, asking: Asking | None) -> Writers | 
 
 def view(ctx: Context) -> None:
     """Clean logs to rows of the store."""
-    views = plans.views_by_log(ctx.app)
+    views = {
+        log: own for log, own in plans.views_by_log(ctx.app).items() if ctx.part.builds(own.name)
+    }
     store = ctx.store()
     memory = RowMemory(ctx.settings.rows_path, ctx.settings.rows_memory)
     url = ctx.settings.checkpoints_url
@@ -133,7 +150,7 @@ def view(ctx: Context) -> None:
         made.trusted_seconds = TRUSTED_SECONDS
         return made
 
-    ctx.operator(list(views), task).run(ctx.stop)
+    ctx.operator(list(views), task, Steering(_held(ctx))).run(ctx.stop)
 
 
 def join(ctx: Context) -> None:

@@ -68,12 +68,45 @@ def check(
         topic's schema cannot read what was written under an earlier one. CheckpointError: a topic
         was recreated, or lacks records that a checkpoint goes on from, or that it was to start at.
     """
+    url = given.checkpoints_url
+    before = definitions.read(url)
+    begins = _fitting(app, log, given, elsewhere)
+    now_ms = WallClock().now_ms()
+    for topic in app.topics:
+        known_schemas.keep_declared(url, app.log_of(topic.name), topic)
+    told = definitions.changes(before or definitions.of(app), app)
+    for sentence in told:
+        structlog.get_logger().warning("declared otherwise", what=sentence)
+    # Before what is declared is kept: whoever is started after a crash in between decides the same.
+    beginnings.decide(url, before, app, log, now_ms)
+    hydrations.decide(url, before, app, now_ms)
+    past_columns.decide(url, before, app, log, now_ms)
+    # Last: what was refused above never ran.
+    definitions.keep(url, before, app, now_ms)
+    return [*told, *begins]
+
+
+def stage(app: App, log: Log, given: Settings) -> None:
+    """The same of a version that is to run beside the one that does: what is declared, and what
+    schemas are known, stays as it is. Until it is active, models are asked by the other one.
+
+    Raises: what `check` does.
+    """
+    _fitting(app, log, given, frozenset())
+    url = given.checkpoints_url
+    before = definitions.read(url)
+    now_ms = WallClock().now_ms()
+    beginnings.decide(url, before, app, log, now_ms)
+    hydrations.decide(url, before, app, now_ms)
+
+
+def _fitting(app: App, log: Log, given: Settings, elsewhere: Collection[str]) -> list[str]:
+    """Make the topics, and see that all fits; where topics begin, in sentences."""
     if given.rows_memory:
         check_installed()
     if not given.replay:  # whose time goes in steps of its own
         hold_slos(app, plans.declared(app, given.snapshot_every))
     url = given.checkpoints_url
-    before = definitions.read(url)
     if given.replay:
         plans.refuse_writing(app, log)
     else:
@@ -96,14 +129,5 @@ def check(
     for topic in app.topics:
         if topic.registry is not None:
             registries.check(app, topic, log, given)
-        known_schemas.keep_declared(url, app.log_of(topic.name), topic)
-    told = definitions.changes(before or definitions.of(app), app)
-    for sentence in told:
-        structlog.get_logger().warning("declared otherwise", what=sentence)
-    # Before what is declared is kept: whoever is started after a crash in between decides the same.
-    beginnings.decide(url, before, app, log, now_ms)
-    hydrations.decide(url, before, app, now_ms)
-    past_columns.decide(url, before, app, log, now_ms)
-    # Last: what was refused above never ran.
-    definitions.keep(url, before, app, now_ms)
-    return [*told, *begins]
+        known_schemas.refuse_declared(url, app.log_of(topic.name), topic)
+    return begins

@@ -39,6 +39,7 @@ from freshet.streams.outages import Outages
 from freshet.streams.vitals.heartbeat import Heartbeat
 from freshet.streams.vitals.metrics_server import MetricsServer
 from freshet.streams.vitals.vitals import Vitals
+from freshet.versions.part import WHOLE, Part
 
 log = structlog.get_logger()
 
@@ -58,14 +59,23 @@ ROLES = {
     "serve": ("freshet.roles.serve", "run"),
     "control": ("freshet.roles.control", "run"),
 }
+NICE = 19  # there is no less
 # Roles that sign, and the name of their key.
 SIGNERS = {"train": "trainer", "release": "qualifier"}
 
 
-def run_role(app_path: str, name: str, given: Settings, member: str = "", digest: str = "") -> None:
+def run_role(
+    app_path: str,
+    name: str,
+    given: Settings,
+    member: str = "",
+    digest: str = "",
+    part: Part = WHOLE,
+) -> None:
     """Run a role in this process until SIGTERM or SIGINT; the target of the supervisor's processes.
     Members of one role share its group, and are told apart by `member`. `digest` is that of the app
-    which the other roles run (empty: whatever the file holds).
+    which the other roles run (empty: whatever the file holds), `part` what the role does where
+    another version of the app runs beside it.
 
     A foreseen error ends the process with status 3, any other with 1, after it was logged: whoever
     supervises starts it again.
@@ -79,6 +89,9 @@ def run_role(app_path: str, name: str, given: Settings, member: str = "", digest
     if role not in ROLES:
         raise DefinitionError(f"role {name!r}", "is unknown", f"Use one of {', '.join(ROLES)}.")
     module, function = ROLES[role]
+    if part.staged and role != "serve":
+        # It ends when its version is active: then others go on with its work.
+        os.nice(NICE)
     try:
         app = load(app_path)
         _refuse_other(app, app_path, digest)
@@ -95,9 +108,14 @@ def run_role(app_path: str, name: str, given: Settings, member: str = "", digest
         run_record.check(app.name, given)
         if not (given.local_path / run_record.FILE).exists():
             run_record.write(app.name, app_path, given)
-        preflight.check(app, opened, given, elsewhere(app, name))
+        if part.staged:
+            preflight.stage(app, opened, given)
+        else:
+            preflight.check(app, opened, given, elsewhere(app, name))
         log.info("role starts", pid=os.getpid())
-        ctx = Context(app, given, name, opened, stop, vitals, SwitchBoard(given.local_path), member)
+        ctx = Context(
+            app, given, name, opened, stop, vitals, SwitchBoard(given.local_path), member, part
+        )
         with _measured(ctx):
             getattr(import_module(module), function)(ctx)
         if ctx.faults:
@@ -132,7 +150,7 @@ def _say_that_it_ends(ctx: Context) -> None:
     last = ctx.vitals.status()
     try:
         writer = ctx.log.writer()
-        send(writer, ctx.app.channels, [replace(last, facts={"ended": True})], WallClock().now_ms())
+        send(writer, ctx.channels, [replace(last, facts={"ended": True})], WallClock().now_ms())
         writer.close()
     except LogError as error:
         log.warning("reports log is away; nobody is told that this role ends", error=str(error))
@@ -147,7 +165,7 @@ def _measured(ctx: Context) -> Iterator[None]:
         return
     with MetricsServer(ctx.settings.host, ctx.settings.metrics_port, ctx.metrics) as server:
         ctx.vitals.metrics = server.address
-        with Heartbeat(ctx.log, ctx.app.channels, ctx.vitals):
+        with Heartbeat(ctx.log, ctx.channels, ctx.vitals):
             yield
 
 

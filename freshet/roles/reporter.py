@@ -46,7 +46,7 @@ class Reporter:
         with self._lock:
             try:
                 self._writer = self._writer or self._ctx.log.writer()
-                send(self._writer, self._ctx.app.channels, told, wall_now_ms())
+                send(self._writer, self._ctx.channels, told, wall_now_ms())
             except LogError:
                 # A writer that failed may hold what it could not send: the next message gets
                 # another.

@@ -4,9 +4,11 @@ reports."""
 from __future__ import annotations
 
 import json
+import socket
 import threading
 import time
 from collections.abc import Sequence
+from functools import partial
 
 import structlog
 
@@ -22,7 +24,7 @@ from freshet.schemas.models.manifest import Identity
 from freshet.schemas.wire.messages import Logged, Settled, Swapped
 from freshet.serving.edge.hosts import hosts_of
 from freshet.serving.edge.serving import end_with
-from freshet.serving.edge.sockets import bind
+from freshet.serving.edge.sockets import BACKLOG, bind
 from freshet.serving.loading.live_model import LiveModel
 from freshet.serving.loading.loader import Loader, Order, Place
 from freshet.serving.loading.sidecar_client import Sidecar
@@ -34,6 +36,8 @@ from freshet.serving.web.server import HttpServer
 from freshet.streams.control.channels import Follower
 from freshet.streams.control.live_settings import LiveSettings
 from freshet.streams.control.orders import OrderBook, ordered
+from freshet.versions.lags import stored_views
+from freshet.versions.turn import Turn
 
 log = structlog.get_logger()
 STATUS_SECONDS = 1.0
@@ -82,15 +86,23 @@ def run(ctx: Context) -> None:
         ctx.thread(_watch, ctx, scorer.feature_ticks),
     ]
 
+    # One that is started again answers from where it was, not from a rung below.
+    _await_first(ctx, followed, loader)
+    turn = Turn(ctx.settings.local_path, ctx.part.version, ctx.lasting, ctx.stop)
+    if ctx.part.staged:
+        lags = ctx.lags(stored_views(ctx.app))
+        turn.await_own(partial(lags.behind, share=1.0, unknown=True))
+
     def listening(address: str) -> None:
         announce(ctx, "serve", address)
         threads.append(ctx.thread(_report, ctx, scorer, app, reporter))
 
-    server = HttpServer(app, bind(ctx.settings.host, ctx.settings.port), listening)
+    server = HttpServer(app, _listener(ctx), listening)
     end_with(ctx.stop, server.stop)
-    # One that is started again answers from where it was, not from a rung below.
-    _await_first(ctx, followed, loader)
-    server.run()
+    if ctx.part.version:
+        ctx.thread(turn.end_with, server.leave)
+    if not ctx.stop.is_set():
+        server.run()
     # Nobody asks any more; then what was asked is logged, and last the loader lets go.
     ctx.stop.set()
     beside.pusher.close()
@@ -98,6 +110,14 @@ def run(ctx: Context) -> None:
     loader.close()
     for t in threads:
         t.join(5.0)
+
+
+def _listener(ctx: Context) -> socket.socket:
+    """The supervisor's socket: what waits to be accepted there does not go with a scorer."""
+    if ctx.part.listener is not None:
+        ctx.part.listener.listen(BACKLOG)
+        return ctx.part.listener
+    return bind(ctx.settings.host, ctx.settings.port)
 
 
 def _loader(ctx: Context, scorer: Scorer, app: ScorerApp, reporter: Reporter) -> Loader:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import multiprocessing as mp
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ import msgspec
 from freshet.schemas.whole_files import write_whole
 
 FILE = "processes.json"
+# Members that a supervisor starts beside those of another version.
+_OF_A_VERSION = re.compile(r"\.v\d+$")
 
 
 class Children(msgspec.Struct, frozen=True):
@@ -46,6 +49,21 @@ def read(run_dir: Path) -> dict[str, dict[str, Any]]:
     if found.supervisor != parent.pid:
         return {}
     return found.roles
+
+
+def made_room(name: str, roles: Collection[str]) -> bool:
+    """Whether a process of this lasting name is one that made room for those of another version;
+    `roles` are the names that the supervisor has now.
+
+    >>> made_room("serve", ["serve.v2", "view"]), made_room("view.2", ["view"])
+    (True, False)
+    """
+    if not roles or name in roles:
+        return False
+    kind = name.partition(".")[0]
+    return bool(_OF_A_VERSION.search(name)) or any(
+        role.startswith(f"{kind}.") and _OF_A_VERSION.search(role) for role in roles
+    )
 
 
 def forget(run_dir: Path) -> None:

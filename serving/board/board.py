@@ -88,6 +88,7 @@ class Board:
         self.belongs: Callable[[str], bool] = lambda name: True
         self.children: Callable[[], Mapping[str, Mapping[str, Any]]] = dict
         self.switches: Callable[[], Switches] = Switches
+        self.applying: Callable[[], str] = str
         self.own_outages: Callable[[], list[Outage]] = list
         self.alerts: Callable[[s.Status], list[s.Alert]] = lambda status: []
         none = s.StatisticsFigures()
@@ -176,7 +177,7 @@ class Board:
         beside = _Beside(self.own_outages(), self.switches(), self.children(), wall_now_ms())
         with self._lock:
             status = self._status(beside)
-        return msgspec.structs.replace(status, promises=promises(status))
+        return msgspec.structs.replace(status, promises=promises(status), applying=self.applying())
 
     def _status(self, beside: _Beside) -> s.Status:
         at_ms = beside.at_ms

@@ -47,6 +47,24 @@ def bind(
     return sock
 
 
+def bound(host: str, port: int) -> socket.socket:
+    """A TCP socket that is bound and does not listen yet: whoever holds it hands it to those who
+    are to, several of them one after the other or at once.
+
+    Raises:
+        ComponentError: the address is in use or not ours.
+    """
+    where = authority(host, port)
+    try:
+        family, address = resolved(host, port)
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind(address)
+    except OSError as error:
+        raise _refused(where, error) from error
+    return sock
+
+
 def _bind_unix(path: Path) -> socket.socket:
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:

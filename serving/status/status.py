@@ -520,7 +520,8 @@ class ArchivedFigures(msgspec.Struct, frozen=True, kw_only=True):
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
     """Everything, at one moment (`at_ms`, wall). While the process that tells it is `catching_up`
-    with what was said before it was started, figures are those of some moment before."""
+    with what was said before it was started, figures are those of some moment before. `applying`
+    says how far another version of the app is that is built beside this one."""
 
     app: str
     at_ms: int
@@ -538,6 +539,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     alerts: list[Alert] = []
     switches: list[SwitchFigures] = []
     changes: list[SettingChange] = []
+    applying: str = ""
 
     @property
     def over(self) -> bool:

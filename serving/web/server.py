@@ -10,6 +10,7 @@ import os
 import signal
 import socket
 import sys
+import time
 from collections.abc import Callable, Generator
 
 import uvicorn
@@ -20,6 +21,9 @@ from freshet.serving.edge.sockets import address_of
 from freshet.serving.web.app import ScorerApp
 
 DRAIN_SECONDS = 0.05  # on the way out, time for requests that are already on the wire to be read
+# for how long connections are kept whose clients go on elsewhere, so that their next request finds
+# this server, and hears in its answer that it is the last one here
+LEAVE_SECONDS = 3.0
 # how long another thread may keep the interpreter from the event loop (Python's own: 5 ms)
 SWITCH_SECONDS = 0.0005
 
@@ -67,6 +71,12 @@ class HttpServer:
         """End as on SIGTERM; returns at once."""
         self._server.should_exit = True
 
+    def leave(self) -> None:
+        """End in favour of another server on the same socket: take no more connections, answer on
+        those that there are once more, and give them time for that; returns at once."""
+        self._server.leaves = True
+        self._server.should_exit = True
+
 
 def settle() -> None:
     """Take what is there out of the garbage collector's way, so that no full collection stalls a
@@ -82,6 +92,7 @@ class _Server(uvicorn.Server):
         self, config: uvicorn.Config, app: ScorerApp, on_started: Callable[[], None]
     ) -> None:
         super().__init__(config)
+        self.leaves = False
         self._app = app
         self._on_started = on_started
 
@@ -96,8 +107,17 @@ class _Server(uvicorn.Server):
         # on the wire.
         for server in self.servers:
             server.close()
+        if self.leaves:
+            await self._until_they_have_gone()
         await asyncio.sleep(DRAIN_SECONDS)
         await super().shutdown(sockets=sockets)
+
+    async def _until_they_have_gone(self) -> None:
+        """A client that keeps its connection and asks now and then must not find it closed under
+        its request."""
+        deadline = time.monotonic() + LEAVE_SECONDS
+        while self.server_state.connections and time.monotonic() < deadline:
+            await asyncio.sleep(DRAIN_SECONDS)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:

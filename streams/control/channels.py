@@ -20,7 +20,8 @@ MESSAGE_BYTES = RECORD_BYTES - 1_024  # the rest is a record's own
 
 
 class Channels(NamedTuple):
-    """Full names of an app's two logs of messages; see `freshet.schemas.wire.messages`."""
+    """Full names of an app's two logs of messages; see `freshet.schemas.wire.messages`. Without one
+    of reports (empty) what goes there is told to nobody."""
 
     control: str
     reports: str
@@ -33,7 +34,7 @@ def send(writer: Writer, channels: Channels, told: Sequence[messages.Message], n
         (channels.reports, [m for m in told if not isinstance(m, messages.CONTROL)]),
     ):
         values = [value for m in chosen if (value := _encoded(m)) is not None]
-        if values:
+        if values and topic:
             writer.append(topic, 0, values, now_ms)
     writer.flush()
 

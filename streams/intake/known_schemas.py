@@ -23,14 +23,34 @@ def keep(url: str, topic: str, schema: EventSchema) -> None:
     Raises:
         SchemaError: records of a kept schema could not be read by this one; nothing is kept.
     """
-    for old in _kept(url, topic):
-        _check(topic, old, schema)
+    refuse_unreadable(url, topic, schema)
     fs, folder = _folder(url, topic)
     path = f"{folder}/{schema.schema_id}-{schema.digest}.json"
     if not fs.exists(path):
         fs.makedirs(folder, exist_ok=True)
         # Written once, and needed for as long as there are records under it.
         put(fs, path, json.dumps(schema.avro).encode(), durable=True)
+
+
+def refuse_unreadable(url: str, topic: str, schema: EventSchema) -> None:
+    """See that a schema of a topic can read what was written under each one that is kept.
+
+    Raises:
+        SchemaError: records of a kept schema could not be read by this one.
+    """
+    for old in _kept(url, topic):
+        _check(topic, old, schema)
+
+
+def refuse_declared(url: str, log: str, topic: Topic) -> None:
+    """As `keep_declared`, and keep nothing.
+
+    Raises:
+        SchemaError: records of a kept schema could not be read by what the topic declares.
+    """
+    if topic.registry is None:
+        for schema in (*topic.written.values(), topic.records):
+            refuse_unreadable(url, log, schema)
 
 
 def keep_declared(url: str, log: str, topic: Topic) -> None:

@@ -24,15 +24,18 @@ import structlog
 from rich.console import Console
 
 from freshet.app import App, load
+from freshet.applying import asking
 from freshet.backtest.command import Shown, run_backtest
 from freshet.backtest.command import Wanted as Worth
 from freshet.cli.init import init, init_from
+from freshet.cli.plan import apply
 from freshet.cli.schema import sample_files
 from freshet.datasets.command import Wanted, write_dataset
 from freshet.learners.snapshots.signing import create_key
 from freshet.past.moments import ms_of
 from freshet.planning.of_run import planned
 from freshet.planning.plan import encoded, refuse_moved
+from freshet.processes import versioned
 from freshet.processes.one import run_one
 from freshet.processes.runtime import Runtime
 from freshet.redrive.patching import parsed
@@ -55,6 +58,7 @@ from freshet.streams.operators.assignment import Assignment, Since
 from freshet.streams.operators.checkpoints import Checkpoints
 from freshet.streams.outages import Outages
 from freshet.streams.sqlite.log import SqliteLog
+from freshet.versions import progress
 from tests.error_texts import PAGE, documented, shown
 from tests.s3 import S3Server
 from tests.serving.registry.served import served
@@ -312,6 +316,40 @@ def by_a_plan(text: bytes | None = None) -> None:
     refuse_moved(Path("plan.json"), planned(changed('"late") > 10)', '"late") > 20)'), given))
 
 
+def of_a_run(work: Callable[[Settings], object], goes_on: bool = True) -> None:
+    """On a run that goes on, of version 1."""
+    app = sound()
+    given = Settings(run_dir=Path("run"), log=str(Path("run/log").absolute()))
+    Path("run").mkdir()
+    run_record.write(app.name, "app.py", given)
+    taken = versioned.take(app, Path("app.py"), given)
+    assert not isinstance(taken, str), taken
+    lock = RunLock("run")
+    if not goes_on:
+        lock.close()
+    try:
+        work(given)
+    finally:
+        lock.close()
+
+
+def while_another_goes_on() -> None:
+    def work(given: Settings) -> None:
+        progress.write(given.local_path, progress.Applying(2))
+        asking.refuse_where_nothing_runs(given)
+
+    of_a_run(work)
+
+
+def cold_and_mute(given: Settings) -> None:
+    fallback = '    fallback=[fr.heuristic(pl.col("cities.late_1h") > 10), fr.constant(0.3)],\n'
+    changed('"late") > 10)', '"late") > 20)')
+    text = Path("app.py").read_text()
+    assert fallback in text
+    Path("app.py").write_text(text.replace(fallback, ""))
+    asking.ask(load("app.py"), "app.py", given)
+
+
 OPTIONAL = '[*FIELDS, LATE, {**LATE, "name": "tip", "default": None}]'
 
 
@@ -358,6 +396,21 @@ AT_THE_START: dict[str, Callable[[], object]] = {
     "An unknown role": lambda: run_role("app.py", "views", Settings(run_dir=Path("run"))),
     "A plan that holds no more": by_a_plan,
     "A file that is no plan": lambda: by_a_plan(b"plan"),
+    "A change of what does not run": lambda: of_a_run(asking.refuse_where_nothing_runs, False),
+    "A change to be taken back that is none": lambda: of_a_run(asking.take_back),
+    "Nothing to go back to": lambda: of_a_run(asking.ask_back),
+    "A change while another one goes on": while_another_goes_on,
+    "A changed model that has nothing to answer with": lambda: of_a_run(cold_and_mute),
+    "One thing to apply": lambda: apply(
+        app=None,
+        run_dir=None,
+        yes=False,
+        revert=False,
+        abort=False,
+        wait=True,
+        plan=None,
+        as_json=False,
+    ),
     "A second member on the embedded log": lambda: run_one(
         "app.py", "view", Settings(run_dir=Path("run")), "2"
     ),

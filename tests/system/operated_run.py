@@ -23,6 +23,7 @@ from typing import Any
 from unittest import mock
 
 import httpx
+import psutil
 
 from freshet.app import App, load
 from freshet.audit import kept as kept_by_run
@@ -181,6 +182,17 @@ class OperatedRun:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
             self._process = None
+
+    def kill_all(self) -> None:
+        """SIGKILL to the run and to all of its processes."""
+        assert self._process is not None
+        self._stack.close()
+        tree = psutil.Process(self._process.pid)
+        for process in [tree, *tree.children(recursive=True)]:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        self._process.wait()
+        self._process = None
 
     def restart(self) -> None:
         self.stop()

@@ -8,8 +8,8 @@ const FINAL = { ended: "Ended: these are the final figures", stopped: "Stopped: 
 const worst = (items) => items.reduce((a, b) => ((b.lag_ms ?? -1) > (a?.lag_ms ?? -1) ? b : a), null);
 const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1).replaceAll("_", " ");
 
-/** What nobody may overlook: servers that are away, and switches that somebody turned off. */
-export function showNotices({ outages, switches, at_ms }) {
+/** What nobody may overlook: servers that are away, switches that somebody turned off, and another version that is built. */
+export function showNotices({ outages, switches, applying, at_ms }) {
   const away = outages.map((o) => ({
     state: "red", title: `${capital(o.component)} is away`, word: `for ${duration(at_ms - o.since_ms)}`,
     lines: [["", `${o.resource}: ${o.cause}`], ["Meanwhile:", o.meanwhile], ["What to do:", o.next_step], ["Noticed by:", o.roles.join(", ")]],
@@ -18,8 +18,9 @@ export function showNotices({ outages, switches, at_ms }) {
     state: "amber", title: `The switch ${s.name} is off`, word: s.at_ms ? `for ${duration(at_ms - s.at_ms)}` : "",
     lines: [["", s.by ? `Turned off by ${s.by}, ${moment(s.at_ms)} UTC` : ""], ["What to do:", "Turn it on under Settings, once its reason is gone."]],
   }));
-  byId("notices").hidden = !(away.length || off.length);
-  cards(byId("notices"), [...away, ...off]);
+  const built = applying ? [{ state: "amber", title: "Another version is built beside this one", word: "", lines: [["", applying]] }] : [];
+  byId("notices").hidden = !(away.length || off.length || built.length);
+  cards(byId("notices"), [...away, ...off, ...built]);
 }
 
 export function showClock({ clock }) {

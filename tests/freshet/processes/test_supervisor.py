@@ -145,3 +145,36 @@ def test_a_role_that_does_not_end_is_gone_soon_after_its_supervisor_was_killed(
         killed.kill()
         killed.wait()
     wait(lambda: not psutil.pid_exists(pids(file)[0]))
+
+
+def test_a_change_leaves_alone_what_is_as_it_should_be(tmp_path: Path) -> None:
+    files = {name: tmp_path / name for name in ("stays", "goes", "changes", "comes")}
+
+    def spec(name: str, patience: float = 120.0) -> RoleSpec:
+        return RoleSpec(name, role, (str(files[name]), patience))
+
+    supervisor = Supervisor([spec("stays"), spec("goes"), spec("changes")], preload=())
+    supervisor.start()
+    try:
+        wait(lambda: all(len(pids(files[name])) == 1 for name in ("stays", "goes", "changes")))
+        supervisor.change([spec("stays"), spec("changes", 60.0), spec("comes")])
+        wait(lambda: len(pids(files["changes"])) == 2 and len(pids(files["comes"])) == 1)
+        assert set(supervisor.facts()) == {"stays", "changes", "comes"}
+        assert len(pids(files["stays"])) == 1
+        assert not psutil.pid_exists(pids(files["goes"])[0])
+    finally:
+        supervisor.stop()
+
+
+def test_what_may_end_is_not_started_again(tmp_path: Path) -> None:
+    file = tmp_path / "a"
+    supervisor = Supervisor([RoleSpec("a", role, (str(file), 120.0))], preload=())
+    supervisor.start()
+    try:
+        wait(lambda: len(pids(file)) == 1)
+        supervisor.let_end("a")
+        os.kill(pids(file)[0], signal.SIGTERM)
+        wait(lambda: "a" not in supervisor.facts())
+        assert len(pids(file)) == 1
+    finally:
+        supervisor.stop()

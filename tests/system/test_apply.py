@@ -1,0 +1,173 @@
+"""A live run is changed by `freshet apply` while clients ask it: all kinds of change pass through it
+(several at once, since each apply starts processes), no request fails, and what was declared later
+has the values of what was there from the start."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from freshet.versions import progress
+from tests.system.applied_run import (
+    Change,
+    active,
+    alike,
+    all_alive,
+    applied,
+    asked_meanwhile,
+    connect_again,
+    edited,
+    values,
+)
+from tests.system.operated_run import OperatedRun, command, until
+
+pytestmark = pytest.mark.timeout(900)
+PARCELS = 30
+VIEW = """again = fr.View(
+    "again",
+    deliveries,
+    key="courier",
+    features={
+        "late_10m": fr.mean("minutes_late", over="10m"),
+        "late_ewm": fr.decayed_mean("minutes_late", "30m"),
+    },
+)
+late = fr.Model("""
+VIEWS = "views=[load, punctuality"
+LOAD = '{"n_10m": fr.count(over="10m")}'
+TOPIC = """returns = fr.Topic(
+    "returns",
+    schema={"type": "record", "name": "return", "schema_id": 7, "fields": PARCEL},
+    event_id="parcel",
+    event_time="at",
+    freshness=FRESH,
+)
+# Views:"""
+# What is added to what there is: a view, a feature of another view and so of the model, a learner.
+ADDED: list[Change] = [
+    ("late = fr.Model(", VIEW),
+    (VIEWS, f"{VIEWS}, again"),
+    (LOAD, '{"n_10m": fr.count(over="10m"), "n_5m": fr.count(over="5m")}'),
+    ("learners=[fr.Baseline(), ", "learners=[fr.Baseline(), fr.HashedLogistic(name='other', rate=0.3), "),
+]  # fmt: skip
+# Other words for what there is: a filter, an impute, a window, a derived field, the label's rule,
+# a learner's options; a view less.
+CHANGED: list[Change] = [
+    ('pl.col("courier") == "nobody"', 'pl.col("courier") == "somebody"'),
+    ("fr.impute.constant(1.0)}", 'fr.impute.constant(2.0)}, derive={"half": pl.col("weight_kg") / 2}'),
+    ('"n_5m": fr.count(over="5m")', '"n_5m": fr.count(over="7m"), "halves": fr.sum("half", over="10m")'),
+    ('pl.col("minutes_late") > 10', 'pl.col("minutes_late") > 20'),
+    ("rate=0.3", "rate=0.2"),
+    (f"{VIEWS}, again", VIEWS),
+]  # fmt: skip
+# Topics and schemas: a topic, a field that a view reads, one that is required, and one less.
+OF_SCHEMAS: list[Change] = [
+    ("# Views:", TOPIC),
+    ("topics=[handovers,", "topics=[returns, handovers,"),
+    ('"name": "delivery", "schema_id": 2,', '"name": "delivery", "schema_id": 3,'),
+    ("[*PARCEL, LATE]", '[*PARCEL, {**LATE, "required": True}, '
+     '{"name": "stairs", "type": ["null", "int"], "default": None}]'),
+    ('features={\n        "late_10m": fr.mean("minutes_late", over="10m"),\n        "late_ewm"',
+     'features={\n        "stairs": fr.sum("stairs", over="10m"),\n        '
+     '"late_10m": fr.mean("minutes_late", over="10m"),\n        "late_ewm"'),
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OperatedRun]:
+    run = OperatedRun(tmp_path_factory.mktemp("applied"))
+    try:
+        run.start()
+        run.learn(PARCELS)
+        until(run.all_learned, "all are learned")
+        until(lambda: run.rung() == "champion", "a model answers")
+        yield run
+    finally:
+        run.stop()
+
+
+def test_what_is_added_has_the_values_of_what_was_there_from_the_start(run: OperatedRun) -> None:
+    before = values(run, "load:n_10m")
+    edited(run, ADDED)
+    with asked_meanwhile(run) as asking:
+        told = applied(run, str(run.file), "--yes")
+        until(lambda: len(asking.answers) > 100, "it was asked")
+    assert asking.failed == []
+    assert "version 2 runs" in told.out
+    assert active(run.folder) == 2
+    assert values(run, "load:n_10m") == before
+    assert alike(run, "load:n_5m", "load:n_10m")
+    assert alike(run, "again:late_ewm", "punctuality:late_ewm"), "sums that decay, bit for bit"
+    assert alike(run, "again:late_10m", "punctuality:late_10m")
+    run.labelled = 0
+    run.learn(PARCELS)
+    until(lambda: alike(run, "again:late_ewm", "punctuality:late_ewm"), "live, too")
+    until(run.all_learned, "what is asked of the new version is learned")
+    until(lambda: run.rung() == "champion", "a model of the new version answers")
+    all_alive(run)
+
+
+def test_killed_while_it_is_built_it_goes_on_and_a_restart_ends_it(run: OperatedRun) -> None:
+    """The supervisor and all of its processes, by SIGKILL, in the middle of the next change."""
+    edited(run, CHANGED)
+    asked = command("apply", str(run.file), "--run-dir", str(run.folder), "--yes", "--no-wait")
+    assert asked.status == 0, asked
+    until(lambda: _step(run.folder) == progress.BUILDING, "it is built")
+    run.kill_all()
+    assert active(run.folder) == 2, "until the cut-over it is what it was"
+    run.start()
+    until(lambda: active(run.folder) == 3, "it goes on")
+    until(lambda: progress.read(run.folder) is None, "and ends")
+    connect_again(run)
+    all_alive(run)
+
+
+def test_what_is_declared_otherwise_is_made_of_all_that_was(run: OperatedRun) -> None:
+    n = run.handed_over
+    until(lambda: sum(values(run, "load:n_10m")[0]) == n, "all are counted")
+    assert sum(values(run, "load:halves")[0]) == n / 2, "derived of those of before, too"
+    assert command("apply", "--revert", "--run-dir", str(run.folder)).status == 0
+    connect_again(run)
+    assert active(run.folder) == 2
+    run.learn(3)
+    until(lambda: sum(values(run, "load:n_10m")[0]) == run.handed_over, "it was fed meanwhile")
+    assert alike(run, "again:late_ewm", "punctuality:late_ewm")
+
+
+def test_topics_and_schemas(run: OperatedRun) -> None:
+    run.file.write_text((run.folder / "versions" / "3" / "app" / "app.py").read_text())
+    edited(run, OF_SCHEMAS)
+    with asked_meanwhile(run) as asking:
+        applied(run, str(run.file), "--yes")
+        until(lambda: len(asking.answers) > 100, "it was asked")
+    assert asking.failed == []
+    parcels = run.parcels(3)
+    run.push("returns", parcels)
+    run.push("deliveries", [{**p, "minutes_late": 1.0, "stairs": 4} for p in parcels])
+    until(lambda: values(run, "punctuality:stairs")[0] == [4, 4, 4], "the new field is read")
+    until(lambda: run.topic("returns").applied == 3, "the new topic is taken in")
+    all_alive(run)
+
+
+def _step(folder: Path) -> str:
+    now = progress.read(folder)
+    return "" if now is None else now.step
+
+
+def test_on_kafka(tmp_path: Path, kafka: str, redis_address: str) -> None:
+    run = OperatedRun(tmp_path, "--log", f"kafka://{kafka}", "--store", f"redis://{redis_address}")
+    try:
+        run.start()
+        run.learn(PARCELS)
+        edited(run, ADDED)
+        with asked_meanwhile(run) as asking:
+            applied(run, str(run.file), "--yes")
+            until(lambda: len(asking.answers) > 100, "it was asked")
+        assert asking.failed == []
+        assert alike(run, "again:late_ewm", "punctuality:late_ewm")
+        assert sum(values(run, "load:n_5m")[0]) == PARCELS
+        all_alive(run)
+    finally:
+        run.stop()
