@@ -40,6 +40,8 @@ from freshet.streams.outages import Outages
 
 log = structlog.get_logger()
 KEEP_SECONDS = 0.5
+# Of a replay: they have what others leave of the processor.
+WAITED_FOR_BY_NOBODY = (ARCHIVE, "control")
 # what is listened for, and the role that announces it
 ADDRESSED = {"serve": "serve", "status": "control"}
 READY_SECONDS = 180.0  # a busy machine takes a minute to import what the roles need
@@ -114,7 +116,12 @@ class Runtime:
             self._say(sentence)
         run_record.write(self.app.name, self._path, self.settings)
         specs = [
-            RoleSpec(name, run_role, (self._path, name, self.settings, "", self.app.digest))
+            RoleSpec(
+                name,
+                run_role,
+                (self._path, name, self.settings, "", self.app.digest),
+                behind=self.settings.replay and name.split(".")[0] in WAITED_FOR_BY_NOBODY,
+            )
             for name in role_names(self.app)
             if name.split(".")[0] != ARCHIVE or self.settings.archive_url is not None
         ]

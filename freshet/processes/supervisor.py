@@ -35,6 +35,8 @@ REASON_CHARACTERS = 500
 SINGLE_THREADED = dict.fromkeys(
     ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS"), "1"
 )
+# A tenth of the share that another has: what is behind goes on all the same.
+BEHIND = 10
 SAFE_PATH = "PYTHONSAFEPATH"
 
 
@@ -42,12 +44,14 @@ SAFE_PATH = "PYTHONSAFEPATH"
 class RoleSpec:
     """A process to keep alive: `target(*args)` runs in it. `name` is unique, such as
     `train:late.river-1a2b3c4d`. One that `ends` has done its work when it ends without an error,
-    and is not started again then."""
+    and is not started again then. One that is `behind` has the processor when no other wants it, or
+    nearly so."""
 
     name: str
     target: Callable[..., None]
     args: tuple[Any, ...]
     ends: bool = False
+    behind: bool = False
 
 
 @dataclass(slots=True)
@@ -98,10 +102,11 @@ class Supervisor:
 
     def _spawn(self, child: _Child) -> None:
         last_words, of_the_child = self._context.Pipe(duplex=False)
+        spec = child.spec
         process = self._context.Process(
             target=_run_apart,
-            args=(of_the_child, STOP_SECONDS, child.spec.target, *child.spec.args),
-            name=child.spec.name,
+            args=(of_the_child, STOP_SECONDS, spec.behind, spec.target, *spec.args),
+            name=spec.name,
             daemon=True,
         )
         with _signals_ignored(), _safe_path():
@@ -213,12 +218,18 @@ def _last_exit(last_words: Connection | None, exit_code: int | None) -> str:
 
 
 def _run_apart(
-    last_words: Connection, stop_seconds: float, target: Callable[..., None], *args: Any
+    last_words: Connection,
+    stop_seconds: float,
+    behind: bool,
+    target: Callable[..., None],
+    *args: Any,
 ) -> None:
     """In the new process: out of reach of the terminal's Ctrl-C, which is the supervisor's to act
     on, and with an end when the supervisor ends, however that does."""
     os.environ.pop(SAFE_PATH, None)  # was meant for the fork server, not for what the app may start
     os.setpgid(0, 0)
+    if behind:
+        os.nice(BEHIND)
     threading.Thread(
         target=_end_with_parent, args=(stop_seconds,), name="parent", daemon=True
     ).start()

@@ -16,7 +16,7 @@ from freshet.roles import plans
 from freshet.roles.context import Context
 from freshet.roles.gathering import Gathering
 from freshet.roles.interface import VERSION, catalogue_of
-from freshet.roles.names import belongs
+from freshet.roles.names import members_of
 from freshet.roles.reporter import Reporter, announce
 from freshet.runs import children
 from freshet.schemas.errors import LogError
@@ -60,7 +60,7 @@ def run(ctx: Context) -> None:
     board = Board(app.name, topics, app.views, app.models, history, ctx.settings.replay)
     board.own_outages = ctx.vitals.outages.current
     board.switches = lambda: ctx.switches.current
-    board.belongs = lambda name: belongs(app, name)
+    board.belongs = members_of(app)
     board.children = lambda: children.read(ctx.settings.local_path)
     reporter = Reporter(ctx)
     alerts = Alerts(app.name, ctx.settings.alert_webhook)

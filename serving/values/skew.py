@@ -205,15 +205,17 @@ class Skew:
     def _judged(self, at: int, asked: Column, recent: F64) -> Verdict | None:
         """What of a feature is beyond which bound; what is not is learned from."""
         usual = self._usual[at]
-        measured = usual.measured(asked, recent)
+        is_watched = not self._weeks_missing
+        measured = np.zeros(len(MEASURES))
+        # Until then nothing is made of it.
+        if self._weeks_since >= FILLED_WEEKS:
+            measured = usual.measured(asked, recent)
         bounds = usual.bounds
         beyond = measured > bounds
-        is_watched = not self._weeks_missing
         if not (is_watched and beyond.any()):
             usual.learn(asked)
             # Also while a bound is declared: that may be taken back.
-            if self._weeks_since >= FILLED_WEEKS:
-                usual.largest = np.maximum(usual.largest, measured)
+            usual.largest = np.maximum(usual.largest, measured)
         declared = self._bounds.get(self._name(at))
         if declared is not None:
             comparison = compared(*self._sketches(at))
