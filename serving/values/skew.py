@@ -179,6 +179,9 @@ class Skew:
         """By feature, categories first; none before enough of both are known."""
         if not self.is_known:
             return []
+        # Once, and not for each feature: they are thousands of wide rows.
+        self._asked = [_joined(self._asked, ASKED)]
+        self._learned = [_joined(self._learned, LEARNED)]
         return [self._figures(pair) for pair in self._pairs()]
 
     def _pairs(self) -> Iterator[_Pair]:
@@ -317,6 +320,9 @@ def _count(parts: list[Fixed]) -> int:
 
 
 def _joined(parts: list[Fixed], most: int) -> Fixed:
+    # Not copied: nobody changes what is kept.
+    if len(parts) == 1:
+        return parts[0][-most:]
     return np.concatenate(parts)[-most:]
 
 
