@@ -40,8 +40,9 @@ from freshet.streams.outages import Outages
 
 log = structlog.get_logger()
 KEEP_SECONDS = 0.5
-# Of a replay: they have what others leave of the processor.
-WAITED_FOR_BY_NOBODY = (ARCHIVE, "control")
+# In a replay, by role: each step waits for the others, learners are waited for now and then, and the
+# archive and the page by nobody.
+BEHIND = {"join": 5, "train": 5, ARCHIVE: 10, "control": 10}
 # what is listened for, and the role that announces it
 ADDRESSED = {"serve": "serve", "status": "control"}
 READY_SECONDS = 180.0  # a busy machine takes a minute to import what the roles need
@@ -120,7 +121,7 @@ class Runtime:
                 name,
                 run_role,
                 (self._path, name, self.settings, "", self.app.digest),
-                behind=self.settings.replay and name.split(".")[0] in WAITED_FOR_BY_NOBODY,
+                behind=_behind(name) if self.settings.replay else 0,
             )
             for name in role_names(self.app)
             if name.split(".")[0] != ARCHIVE or self.settings.archive_url is not None
@@ -178,6 +179,10 @@ class Runtime:
         traceback: TracebackType | None,
     ) -> None:
         self._stack.close()
+
+
+def _behind(name: str) -> int:
+    return BEHIND.get(name.split(".")[0], 0)
 
 
 def _keep(server: RedisServer, ending: Event) -> None:

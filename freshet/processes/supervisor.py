@@ -35,8 +35,6 @@ REASON_CHARACTERS = 500
 SINGLE_THREADED = dict.fromkeys(
     ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS"), "1"
 )
-# A tenth of the share that another has: what is behind goes on all the same.
-BEHIND = 10
 SAFE_PATH = "PYTHONSAFEPATH"
 
 
@@ -44,14 +42,14 @@ SAFE_PATH = "PYTHONSAFEPATH"
 class RoleSpec:
     """A process to keep alive: `target(*args)` runs in it. `name` is unique, such as
     `train:late.river-1a2b3c4d`. One that `ends` has done its work when it ends without an error,
-    and is not started again then. One that is `behind` has the processor when no other wants it, or
-    nearly so."""
+    and is not started again then. The further one is `behind` (niceness, 0 to 19), the more of the
+    processor is left to others who want it; but it goes on all the same."""
 
     name: str
     target: Callable[..., None]
     args: tuple[Any, ...]
     ends: bool = False
-    behind: bool = False
+    behind: int = 0
 
 
 @dataclass(slots=True)
@@ -220,7 +218,7 @@ def _last_exit(last_words: Connection | None, exit_code: int | None) -> str:
 def _run_apart(
     last_words: Connection,
     stop_seconds: float,
-    behind: bool,
+    behind: int,
     target: Callable[..., None],
     *args: Any,
 ) -> None:
@@ -228,8 +226,7 @@ def _run_apart(
     on, and with an end when the supervisor ends, however that does."""
     os.environ.pop(SAFE_PATH, None)  # was meant for the fork server, not for what the app may start
     os.setpgid(0, 0)
-    if behind:
-        os.nice(BEHIND)
+    os.nice(behind)
     threading.Thread(
         target=_end_with_parent, args=(stop_seconds,), name="parent", daemon=True
     ).start()

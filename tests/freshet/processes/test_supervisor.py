@@ -91,7 +91,7 @@ def test_one_that_is_behind_leaves_the_processor_to_the_others(tmp_path: Path) -
     behind = tmp_path / "behind"
     specs = [
         RoleSpec("first", role, (str(first), 120.0)),
-        RoleSpec("behind", role, (str(behind), 120.0), behind=True),
+        RoleSpec("behind", role, (str(behind), 120.0), behind=7),
     ]
     supervisor = Supervisor(specs, preload=())
     supervisor.start()
@@ -100,7 +100,7 @@ def test_one_that_is_behind_leaves_the_processor_to_the_others(tmp_path: Path) -
         nice = [psutil.Process(pids(file)[0]).nice() for file in (first, behind)]
     finally:
         supervisor.stop()
-    assert nice[1] > nice[0]
+    assert nice[1] - nice[0] == 7
 
 
 def fails() -> None:
