@@ -40,8 +40,8 @@ from freshet.streams.outages import Outages
 
 log = structlog.get_logger()
 KEEP_SECONDS = 0.5
-# In a replay, by role: each step waits for the others, learners are waited for now and then, and the
-# archive and the page by nobody.
+# In a replay, by role: each step waits for the others, learners are waited for now and then, and
+# the archive and the page by nobody.
 BEHIND = {"join": 5, "train": 5, ARCHIVE: 10, "control": 10}
 # what is listened for, and the role that announces it
 ADDRESSED = {"serve": "serve", "status": "control"}

@@ -99,14 +99,8 @@ def run(replay: Replay, steps: Callable[[], Steps], console: Console) -> int:
             console.print(f"scorer       {scorer}/v2/models/{model.name}", highlight=False)
         console.print()
         tally = _Tally()
-        replayer = Replayer(
-            replay.app,
-            runtime.log,
-            _snapshots_every_ms(replay),
-            tally.note,
-            stop,
-            ahead=AHEAD,
-        )
+        replayer = Replayer(replay.app, runtime.log, _snapshots_every_ms(replay), tally.note, stop)
+        replayer.go_ahead(AHEAD)
         stack.callback(replayer.close)
         clients = {m.name: ScoringClient([scorer], m.name, m.on.events) for m in replay.app.models}
         for client in clients.values():

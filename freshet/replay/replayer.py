@@ -5,8 +5,8 @@ that its store is away: what it would answer without is not what it answers in a
 until those answers are logged; publish the step's events, then say the tick on the control log,
 which intake writes into its outputs once it has read as far; wait until every view has reported the
 tick; where snapshots are due, also until every join and trainer has, each snapshot has been judged
-and every scorer has swapped. So a replay goes as fast as the pipeline can, and two replays see the same. Where the clock
-stands is said with the next step's tick: it is for the eye.
+and every scorer has swapped. So a replay goes as fast as the pipeline can, and two replays see the
+same. Where the clock stands is said with the next step's tick: it is for the eye.
 """
 
 from __future__ import annotations
@@ -148,9 +148,7 @@ class Facts:
 class Replayer:
     """Publishes steps and waits for the app to finish each. `now_ms` is the paced clock. Snapshots
     are due every `snapshot_every_ms`, which models may have each of its own. Setting `stop` ends a
-    wait with `Stopped`. So many steps `ahead` of joins and trainers it may go where no snapshot is
-    due: nothing that is asked hangs on them until then, and several steps at once cost them little
-    more than one."""
+    wait with `Stopped`."""
 
     def __init__(
         self,
@@ -160,7 +158,6 @@ class Replayer:
         on_turn: Callable[[Message], None] | None = None,
         stop: threading.Event | None = None,
         outages: Outages | None = None,
-        ahead: int = 0,
     ) -> None:
         self._app = app
         if isinstance(snapshot_every_ms, int):
@@ -176,8 +173,15 @@ class Replayer:
         self.now_ms = 0
         self._finished: list[Message] = []  # the clock of the step before, not told yet
         self._first_tick: int | None = None
-        # Of the newest steps; before the first there is nothing to be finished.
-        self._ends = deque([NO_TICK] * ahead, maxlen=ahead + 1)
+        # Of the newest steps: what all have to finish by the time that views finish the last one.
+        self._ends: deque[int] = deque(maxlen=1)
+
+    def go_ahead(self, steps: int) -> None:
+        """Wait for joins and trainers once they are so many steps behind, or a snapshot is due:
+        nothing that is asked hangs on them until then, and several steps at once cost them little
+        more than one. To be called before the first step."""
+        # Before the first there is nothing to be finished.
+        self._ends = deque([NO_TICK] * steps, maxlen=steps + 1)
 
     def step(self, start_ms: int, end_ms: int, ask: Ask, events: Iterable[Published]) -> None:
         """Ask, publish a step, and wait until all have finished it."""

@@ -25,8 +25,8 @@ from freshet.streams.log.contract import Bounds, TopicPartition
 log = structlog.get_logger()
 TICK_SECONDS = TICK_MS / 1000  # of the wall: how often the time is told
 AGAIN_SECONDS = 1.0  # after which a log that did not answer is asked again
-# Of a clock that goes on by so much at once: a replay's, which goes through hours in a blink. Nobody
-# waits for what belongs in between; live it is the one tick after an outage.
+# Of a clock that goes on by so much at once: a replay's, which goes through hours in a blink.
+# Nobody waits for what belongs in between; live it is the one tick after an outage.
 STRIDE_MS = 5 * 60_000
 
 

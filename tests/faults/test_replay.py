@@ -154,7 +154,8 @@ def test_a_replay_goes_some_steps_ahead_of_learners_and_none_ahead_of_views(
 ) -> None:
     monkeypatch.setattr(replay, "PATIENCE_SECONDS", 0.1)
     minute = 60_000
-    replayer = Replayer(app, log, HOUR_MS, ahead=2)
+    replayer = Replayer(app, log, HOUR_MS)
+    replayer.go_ahead(2)
     for step in range(3):
         replayer.tell(told_by_all(app, minute * (step + 1), but="train:"))
         replayer.drained()
@@ -176,7 +177,8 @@ def test_a_step_in_which_a_snapshot_is_due_waits_for_all_learners(
     app: App, log: SqliteLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(replay, "PATIENCE_SECONDS", 0.1)
-    replayer = Replayer(app, log, HOUR_MS, ahead=8)
+    replayer = Replayer(app, log, HOUR_MS)
+    replayer.go_ahead(8)
     replayer.tell(told_by_all(app, 2 * HOUR_MS, but="train:"))
     replayer.step(0, 1, dict[str, int], [])
     with pytest.raises(ReplayError) as error:
