@@ -41,8 +41,8 @@ from freshet.streams.outages import Outages
 log = structlog.get_logger()
 KEEP_SECONDS = 0.5
 # In a replay, by role: each step waits for the others, learners are waited for now and then, and
-# the archive and the page by nobody.
-BEHIND = {"join": 5, "train": 5, ARCHIVE: 10, "control": 10}
+# the archive by nobody. Somebody may look at the page: it is to show where the replay is.
+BEHIND = {"control": 3, "join": 5, "train": 5, ARCHIVE: 10}
 # what is listened for, and the role that announces it
 ADDRESSED = {"serve": "serve", "status": "control"}
 READY_SECONDS = 180.0  # a busy machine takes a minute to import what the roles need
