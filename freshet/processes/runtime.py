@@ -51,6 +51,9 @@ log = structlog.get_logger()
 KEEP_SECONDS = 0.5
 LOOK_SECONDS = 0.1  # between two looks at whether another version is asked for
 RETRY_SECONDS = 1.0
+# In a replay, by role: each step waits for the others, learners are waited for now and then, and
+# the archive by nobody. Somebody may look at the page: it is to show where the replay is.
+BEHIND = {"control": 3, "join": 5, "train": 5, ARCHIVE: 10}
 # what is listened for, and the role that announces it
 ADDRESSED = {"serve": "serve", "status": "control"}
 READY_SECONDS = 180.0  # a busy machine takes a minute to import what the roles need
@@ -155,7 +158,12 @@ class Runtime:
         """The processes to start with."""
         if place is None:
             specs = [
-                RoleSpec(name, run_role, self._args_of(name))
+                RoleSpec(
+                    name,
+                    run_role,
+                    self._args_of(name),
+                    behind=_behind(name) if self.settings.replay else 0,
+                )
                 for name in role_names(self.app)
                 if name.split(".")[0] != ARCHIVE or self.settings.archive_url is not None
             ]
@@ -248,6 +256,10 @@ class Runtime:
         traceback: TracebackType | None,
     ) -> None:
         self._stack.close()
+
+
+def _behind(name: str) -> int:
+    return BEHIND.get(name.split(".")[0], 0)
 
 
 def _keep(server: RedisServer, ending: Event) -> None:

@@ -41,12 +41,14 @@ SAFE_PATH = "PYTHONSAFEPATH"
 class RoleSpec:
     """A process to keep alive: `target(*args)` runs in it. `name` is unique, such as
     `train:late.river-1a2b3c4d`. One that `ends` has done its work when it ends without an error,
-    and is not started again then."""
+    and is not started again then. The further one is `behind` (niceness, 0 to 19), the more of the
+    processor is left to others who want it; but it goes on all the same."""
 
     name: str
     target: Callable[..., None]
     args: tuple[Any, ...]
     ends: bool = False
+    behind: int = 0
 
 
 @dataclass(slots=True, eq=False)
@@ -138,10 +140,11 @@ class Supervisor:
 
     def _spawn(self, child: _Child) -> None:
         last_words, of_the_child = self._context.Pipe(duplex=False)
+        spec = child.spec
         process = self._context.Process(
             target=_run_apart,
-            args=(of_the_child, STOP_SECONDS, child.spec.target, *child.spec.args),
-            name=child.spec.name,
+            args=(of_the_child, STOP_SECONDS, spec.behind, spec.target, *spec.args),
+            name=spec.name,
             daemon=True,
         )
         with _signals_ignored(), _safe_path():
@@ -259,12 +262,17 @@ def _last_exit(last_words: Connection | None, exit_code: int | None) -> str:
 
 
 def _run_apart(
-    last_words: Connection, stop_seconds: float, target: Callable[..., None], *args: Any
+    last_words: Connection,
+    stop_seconds: float,
+    behind: int,
+    target: Callable[..., None],
+    *args: Any,
 ) -> None:
     """In the new process: out of reach of the terminal's Ctrl-C, which is the supervisor's to act
     on, and with an end when the supervisor ends, however that does."""
     os.environ.pop(SAFE_PATH, None)  # was meant for the fork server, not for what the app may start
     os.setpgid(0, 0)
+    os.nice(behind)
     threading.Thread(
         target=_end_with_parent, args=(stop_seconds,), name="parent", daemon=True
     ).start()

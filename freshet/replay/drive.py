@@ -34,6 +34,8 @@ from freshet.serving.status import status as wire
 from freshet.settings import Settings
 
 SHOW_SECONDS = 0.5
+# Enough that nobody waits for a learner at each step; not so many that all wait for it at once.
+AHEAD = 8
 ASK_ROWS = 1_000  # in one request, of the 4,096 that a scorer takes
 
 
@@ -98,6 +100,7 @@ def run(replay: Replay, steps: Callable[[], Steps], console: Console) -> int:
         console.print()
         tally = _Tally()
         replayer = Replayer(replay.app, runtime.log, _snapshots_every_ms(replay), tally.note, stop)
+        replayer.go_ahead(AHEAD)
         stack.callback(replayer.close)
         clients = {m.name: ScoringClient([scorer], m.name, m.on.events) for m in replay.app.models}
         for client in clients.values():
@@ -159,7 +162,7 @@ def _go(running: _Running, view: LiveView, page: str) -> None:
                 raise Stopped
             _take(running, step)
             end = step.end_ms
-        replayer.tell(messages.Clock(end, True))
+        replayer.end(end)
         replayer.told(end)
     finally:
         done.set()

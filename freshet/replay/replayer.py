@@ -3,15 +3,17 @@
 Each step: ask the scorer about the step's events as of its start (again and again while it says
 that its store is away: what it would answer without is not what it answers in another replay); wait
 until those answers are logged; publish the step's events, then say the tick on the control log,
-which intake writes into its outputs once it has read as far; wait until every view, join and
-trainer has reported the tick, every snapshot that was due has been judged and every scorer has
-swapped. So a replay goes as fast as the pipeline can, and two replays see the same.
+which intake writes into its outputs once it has read as far; wait until every view has reported the
+tick; where snapshots are due, also until every join and trainer has, each snapshot has been judged
+and every scorer has swapped. So a replay goes as fast as the pipeline can, and two replays see the
+same. Where the clock stands is said with the next step's tick: it is for the eye.
 """
 
 from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -40,6 +42,7 @@ PATIENCE_SECONDS = 60.0
 # while somebody says that a server is away, and that it waits for it
 OUTAGE_PATIENCE_SECONDS = 600.0
 POLL_SECONDS = 0.05
+VIEW = "view:"  # how names of their tasks begin
 
 
 class Stopped(Exception):
@@ -168,7 +171,17 @@ class Replayer:
         self._outages = outages or Outages()
         self.facts = Facts()
         self.now_ms = 0
+        self._finished: list[Message] = []  # the clock of the step before, not told yet
         self._first_tick: int | None = None
+        # Of the newest steps: what all have to finish by the time that views finish the last one.
+        self._ends: deque[int] = deque(maxlen=1)
+
+    def go_ahead(self, steps: int) -> None:
+        """Wait for joins and trainers once they are so many steps behind, or a snapshot is due:
+        nothing that is asked hangs on them until then, and several steps at once cost them little
+        more than one. To be called before the first step."""
+        # Before the first there is nothing to be finished.
+        self._ends = deque([NO_TICK] * steps, maxlen=steps + 1)
 
     def step(self, start_ms: int, end_ms: int, ask: Ask, events: Iterable[Published]) -> None:
         """Ask, publish a step, and wait until all have finished it."""
@@ -179,15 +192,20 @@ class Replayer:
         self._writer.flush()
         # Only now, since intake takes all that stands in a partition by then for the step's.
         self.now_ms = end_ms
-        self.tell(Tick(end_ms))
-        ticks = self.facts.ticks
-        self._wait(lambda: [t for t in self._awaited() if ticks.get(t, NO_TICK) < end_ms])
+        # Together: whoever follows the control log is woken once a step.
+        self.tell(*self._finished, Tick(end_ms))
         due = self._snapshots_due(start_ms, end_ms)
+        self._ends.append(end_ms)
+        behind_ms = self._ends[0]
+        # What is cut is of all that was learned by then.
+        if due:
+            behind_ms = end_ms
+        self._wait(lambda: self._not_finished(end_ms, behind_ms))
         if due:
             # In this order: swaps are held against what was settled.
             self._wait(lambda: self._not_settled(due, end_ms))
             self._wait(self._not_swapped)
-        self.tell(Clock(end_ms, False))
+        self._finished = [Clock(end_ms, False)]
 
     def _ask(self, ask: Ask) -> None:
         """Ask until all answers are logged; again where a scorer was replaced before it had logged
@@ -225,6 +243,11 @@ class Replayer:
         """Say something on the log of messages where it belongs."""
         send(self._writer, self._app.channels, told, self.now_ms)
 
+    def end(self, now_ms: int) -> None:
+        """Say that the clock stands there, and goes no further."""
+        self._finished = []
+        self.tell(Clock(now_ms, True))
+
     def drained(self) -> None:
         """Take in what has been said meanwhile."""
         self._listen(0.0)
@@ -241,6 +264,16 @@ class Replayer:
             if name.startswith("train.")
         )
         return [t for t in self._tasks if not t.startswith(held)] if held else self._tasks
+
+    def _not_finished(self, end_ms: int, behind_ms: int) -> list[str]:
+        """Views that have not come to the step's end, and other tasks that have not come so far."""
+        ticks = self.facts.ticks
+        wanted = {True: end_ms, False: behind_ms}
+        return [
+            task
+            for task in self._awaited()
+            if ticks.get(task, NO_TICK) < wanted[task.startswith(VIEW)]
+        ]
 
     def _snapshots_due(self, start_ms: int, end_ms: int) -> list[str]:
         """Of which models: trainers count from the first tick they see."""

@@ -17,7 +17,7 @@ from freshet.roles import plans
 from freshet.roles.context import Context
 from freshet.roles.gathering import Gathering
 from freshet.roles.interface import VERSION, catalogue_of
-from freshet.roles.names import belongs
+from freshet.roles.names import members_of
 from freshet.roles.reporter import Reporter, announce
 from freshet.runs import children
 from freshet.schemas.errors import LogError
@@ -63,9 +63,8 @@ def run(ctx: Context) -> None:
     board.own_outages = ctx.vitals.outages.current
     board.switches = lambda: ctx.switches.current
     board.children = lambda: children.read(ctx.settings.local_path)
-    board.belongs = lambda name: (
-        belongs(app, name) and not children.made_room(name, board.children())
-    )
+    is_member = members_of(app)
+    board.belongs = lambda name: is_member(name) and not children.made_room(name, board.children())
     board.applying = partial(how_far, ctx.settings.local_path)
     reporter = Reporter(ctx)
     alerts = Alerts(app.name, ctx.settings.alert_webhook)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from freshet.app import App
 from freshet.learners.contract import LearnerSpec
 from freshet.learners.model import Model
@@ -39,14 +41,20 @@ def archives(app: App) -> dict[str, list[Topic]]:
     }
 
 
-def belongs(app: App, name: str) -> bool:
-    """Whether a process of this lasting name, such as `view`, `view.2` or
+def members_of(app: App) -> Callable[[str], bool]:
+    """Whether a process of a lasting name, such as `view`, `view.2` or
     `train.late.river-1a2b3c4d`, is one of the app's: trainers of lineages that it does not declare
     (any more) are not."""
     by_learner = [f"train.{m.name}.{x.name}" for m in app.models for x in m.learners]
-    return any(
-        name == known or name.startswith(f"{known}.") for known in (*role_names(app), *by_learner)
-    )
+    # Once: lineages are named by digests of all that is declared, and the page asks for each role.
+    names = frozenset([*role_names(app), *by_learner])
+
+    def belongs(name: str) -> bool:
+        if name in names:
+            return True
+        return any(name.startswith(f"{known}.") for known in names)
+
+    return belongs
 
 
 def trained_by(app: App, name: str) -> tuple[Model, LearnerSpec]:

@@ -63,6 +63,12 @@ def leaves(record: Record) -> list[Leaf]:
 
 def leaves_at(type_: Type, path: str) -> list[str]:
     """The paths of the columns of what stands at a path."""
+    alone: Type | None = type_
+    if isinstance(type_, Union):
+        alone = alone_in(type_)
+    # Nearly always it is one, which an auditor asks of every value.
+    if alone is not None and not isinstance(alone, Record):
+        return [] if is_null(alone) else [path]
     return [
         leaf.path
         for leaf in _of_type(

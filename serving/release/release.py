@@ -63,6 +63,9 @@ class Release:
 
     def __post_init__(self) -> None:
         self._servable = Servable(self.keep)
+        model = self.judge.model
+        # Once: each is named by a digest of all that it learns from, and every turn asks for them.
+        self._lineages = tuple(model.lineage(learner) for learner in model.learners)
 
     @property
     def name(self) -> str:
@@ -70,8 +73,7 @@ class Release:
 
     @property
     def lineages(self) -> tuple[str, ...]:
-        model = self.judge.model
-        return tuple(model.lineage(learner) for learner in model.learners)
+        return self._lineages
 
     @property
     def config(self) -> ReleaseConfig:

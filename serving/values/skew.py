@@ -179,6 +179,9 @@ class Skew:
         """By feature, categories first; none before enough of both are known."""
         if not self.is_known:
             return []
+        # Once, and not for each feature: they are thousands of wide rows.
+        self._asked = [_joined(self._asked, ASKED)]
+        self._learned = [_joined(self._learned, LEARNED)]
         return [self._figures(pair) for pair in self._pairs()]
 
     def _pairs(self) -> Iterator[_Pair]:
@@ -205,15 +208,17 @@ class Skew:
     def _judged(self, at: int, asked: Column, recent: F64) -> Verdict | None:
         """What of a feature is beyond which bound; what is not is learned from."""
         usual = self._usual[at]
-        measured = usual.measured(asked, recent)
+        is_watched = not self._weeks_missing
+        measured = np.zeros(len(MEASURES))
+        # Until then nothing is made of it.
+        if self._weeks_since >= FILLED_WEEKS:
+            measured = usual.measured(asked, recent)
         bounds = usual.bounds
         beyond = measured > bounds
-        is_watched = not self._weeks_missing
         if not (is_watched and beyond.any()):
             usual.learn(asked)
             # Also while a bound is declared: that may be taken back.
-            if self._weeks_since >= FILLED_WEEKS:
-                usual.largest = np.maximum(usual.largest, measured)
+            usual.largest = np.maximum(usual.largest, measured)
         declared = self._bounds.get(self._name(at))
         if declared is not None:
             comparison = compared(*self._sketches(at))
@@ -315,6 +320,9 @@ def _count(parts: list[Fixed]) -> int:
 
 
 def _joined(parts: list[Fixed], most: int) -> Fixed:
+    # Not copied: nobody changes what is kept.
+    if len(parts) == 1:
+        return parts[0][-most:]
     return np.concatenate(parts)[-most:]
 
 

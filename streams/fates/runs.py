@@ -24,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from freshet.schemas.durations import HOUR_MS
 from freshet.schemas.wire import blocks
 from freshet.schemas.wire.blocks import Block
 from freshet.streams.log.moved import Moved
@@ -36,6 +37,9 @@ FIRST, FIRST_INDEX, LAST, LAST_INDEX, EVENTS, FATE, SOURCE, SOURCE_OFFSET = rang
 _COLUMNS = 8
 # How long runs may wait to be told, by ticks: a block costs as much as some hundred of them.
 TOLD_MS = 60_000
+# The same, where the clock goes by strides: else each step of a replay would be a block. What is
+# told of them is awaited no sooner than the clock stops, and then a tick without events comes.
+TOLD_BY_STRIDES_MS = 6 * HOUR_MS
 # And how many: they are part of every checkpoint until they are told.
 MOST = 8192
 
@@ -50,6 +54,7 @@ class FateRuns:
         self._partition = partition
         self._runs = np.zeros((0, _COLUMNS), np.int64)
         self._told_at = blocks.NO_TICK
+        self._is_quiet = True  # since the newest tick
 
     def take(
         self,
@@ -60,6 +65,7 @@ class FateRuns:
     ) -> None:
         """The next events, in order: the fate of each (uint8 `[n]`), the offset of its record and
         its place in that."""
+        self._is_quiet = self._is_quiet and not len(code)
         if not len(code) or (moved is None and self._continues(code, offsets, indices)):
             return
         cut = code[1:] != code[:-1]
@@ -113,9 +119,14 @@ class FateRuns:
         """Whether they are to be told at once: a long way behind there are no ticks."""
         return len(self._runs) >= MOST
 
-    def due(self, tick: int) -> bool:
-        """Whether they are to be told at this tick."""
-        is_late = self._told_at == blocks.NO_TICK or tick - self._told_at >= TOLD_MS
+    def due(self, tick: int, by_strides: bool = False) -> bool:
+        """Whether they are to be told at this tick, to which the clock may have gone in one
+        stride."""
+        wait_ms = TOLD_MS
+        if by_strides and not self._is_quiet:
+            wait_ms = TOLD_BY_STRIDES_MS
+        self._is_quiet = True
+        is_late = self._told_at == blocks.NO_TICK or tick - self._told_at >= wait_ms
         return bool(len(self._runs)) and is_late
 
     def tell(self, tick: int = blocks.NO_TICK) -> list[bytes]:

@@ -75,6 +75,7 @@ from freshet.streams.operators.checkpoints import START_ANEW
 from freshet.streams.operators.dead_letters import letters
 from freshet.streams.operators.origins import Origin
 from freshet.streams.operators.task import Append, Outputs, as_json, from_json
+from freshet.streams.operators.ticks import strides
 from freshet.streams.registry.writers import Writers
 from freshet.streams.sketches.piece import Placed, TopicSketches
 
@@ -296,6 +297,7 @@ class IntakeTask:
         # Told once more after a restart: the outputs have it already.
         if now_ms <= self._tick:
             return out
+        by_strides = strides(self._tick, now_ms)
         self._tick = now_ms
         self._statistics.tick(now_ms)
         outputs = [(clean.to, clean.partitions, blocks.CLEAN) for clean in self._plan.clean]
@@ -307,8 +309,9 @@ class IntakeTask:
             value = blocks.encode(block)
             out.appends.extend(Append(to, p, [value], now_ms) for p in range(count))
         if self._sketches is not None:
-            self._append_statistics(self._sketches.tell(now_ms, partitions), now_ms, out)
-        if self._runs is not None and self._runs.due(now_ms):
+            found = self._sketches.tell(now_ms, partitions, by_strides)
+            self._append_statistics(found, now_ms, out)
+        if self._runs is not None and self._runs.due(now_ms, by_strides):
             self._append_fates(self._runs.tell(now_ms), now_ms, out)
         return out
 

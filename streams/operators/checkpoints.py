@@ -51,6 +51,10 @@ KEPT_BASES = 2
 # A base follows so many deltas, once they are as large as the base before them: what is written for
 # a base is no more than what was for its deltas, however large a state is beside what changes.
 DELTAS_PER_BASE = 20
+# Or fewer, once they are so many times as large, and that is worth it: of a state that changes as a
+# whole each delta is another copy of it.
+LARGE_DELTAS = 2
+LARGE_BYTES = 64 << 10
 # Where little changes they never are: each is an object to read when the task is started again.
 MOST_DELTAS = 200
 FILES = "files"
@@ -81,7 +85,9 @@ class Checkpoints:
     def wants_full(self) -> bool:
         """Whether the next save must be a base: none was saved yet, or its deltas have become
         many, and as large as it."""
-        if 0 <= self._deltas < DELTAS_PER_BASE:
+        if 0 < self._deltas < DELTAS_PER_BASE:
+            return self._delta_bytes >= max(LARGE_BYTES, LARGE_DELTAS * self._base_bytes)
+        if not self._deltas:
             return False
         return self._delta_bytes >= self._base_bytes or self._deltas >= MOST_DELTAS
 

@@ -16,6 +16,9 @@ MAX_RECORDS = 20_000  # of a turn: a hundredth of a second of work, in blocks th
 # How often it is looked for more, where a fuller batch is waited for: each look costs as much as
 # some hundred records, and callbacks of the reader wait for it.
 LOOK_SECONDS = 0.02
+# Of a wait that is long, where that is more; but callbacks wait no longer than so.
+LOOK_SHARE = 0.1
+LONGEST_LOOK_SECONDS = 0.1
 WAITS = (
     "topics with records of a schema that is not known yet are not read further; nothing of them "
     "is settled or lost"
@@ -41,6 +44,7 @@ class Reading:
         self._handed_over_at = float("-inf")  # never yet
         self._is_worked_on = False  # what was handed over, since the last look for more
         self._next_at = float("-inf")  # the first go at once
+        self._wait_seconds = 0.0  # from one to the next
         self._was_full = False
         self._resting = False
 
@@ -72,12 +76,12 @@ class Reading:
             self._take(0.0)
         if self._is_worked_on:
             self._is_worked_on = False
-            wait_seconds = more_seconds()
+            self._wait_seconds = more_seconds()
             # From now, so that what a turn costs by itself is spread over the events of as long;
             # and once, however often it is asked before any come.
             self._next_at = self._wall()
-            if self._next_at - self._handed_over_at < wait_seconds:
-                self._next_at += wait_seconds
+            if self._next_at - self._handed_over_at < self._wait_seconds:
+                self._next_at += self._wait_seconds
         while not self._is_full and not enough():
             now = self._wall()
             left_seconds = self._next_at - now
@@ -87,7 +91,7 @@ class Reading:
             if left_seconds <= 0:
                 break
             # Asleep, and not in the reader, which comes back with each few that arrive.
-            self._sleep(min(left_seconds, LOOK_SECONDS))
+            self._sleep(min(left_seconds, self._look_seconds))
             self._take(0.0)
         if not self._gathered:
             self._take(max(0.0, until - self._wall()))
@@ -98,6 +102,11 @@ class Reading:
             self._handed_over_at = self._wall()
             self._is_worked_on = True
         return gathered
+
+    @property
+    def _look_seconds(self) -> float:
+        look_seconds = max(LOOK_SECONDS, LOOK_SHARE * self._wait_seconds)
+        return min(look_seconds, LONGEST_LOOK_SECONDS)
 
     def _take(self, max_wait_seconds: float) -> None:
         """More records, if there are any within that time."""

@@ -25,6 +25,9 @@ from freshet.streams.log.contract import Bounds, TopicPartition
 log = structlog.get_logger()
 TICK_SECONDS = TICK_MS / 1000  # of the wall: how often the time is told
 AGAIN_SECONDS = 1.0  # after which a log that did not answer is asked again
+# Of a clock that goes on by so much at once: a replay's, which goes through hours in a blink.
+# Nobody waits for what belongs in between; live it is the one tick after an outage.
+STRIDE_MS = 5 * 60_000
 
 
 class Pace(Protocol):
@@ -134,6 +137,15 @@ class Untimed:
 
     def resume(self, told_ms: int) -> None:
         """Its log said so."""
+
+
+def strides(before: int, now: int) -> bool:
+    """Whether the clock has gone from the tick `before` (`NO_TICK`: none) to `now` in one stride.
+
+    >>> strides(0, 900_000), strides(0, 1_000), strides(NO_TICK, 0)
+    (True, False, False)
+    """
+    return before != NO_TICK and now - before >= STRIDE_MS
 
 
 @dataclass(frozen=True, slots=True)

@@ -142,12 +142,12 @@ class TopicSketches:
         self._hour = int(reached[-1])
         return edges
 
-    def tell(self, now_ms: int, partitions: int) -> list[bytes]:
+    def tell(self, now_ms: int, partitions: int, by_strides: bool = False) -> list[bytes]:
         """The time, every so often: blocks of what is known by now, if that is more than was told
-        before, and a tick that says so. A partition that is quiet tells a tick alone once an
-        hour."""
+        before, and a tick that says so. A partition that is quiet tells a tick alone once an hour;
+        one whose clock goes `by_strides` tells what it knows as often: its next hour is near."""
         has_more = self._through != self._through_told
-        if not self._is_due(now_ms, has_more):
+        if not self._is_due(now_ms, has_more and not by_strides):
             return []
         self._tick_told = now_ms
         found = []

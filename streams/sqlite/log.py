@@ -171,19 +171,29 @@ class SqliteWriter:
         return _Open(file, Bell(file.bell))
 
     def flush(self) -> None:
-        for topic in list(self._queued):
-            opened = self._topics[topic]
-            # One transaction: all of it, or nothing.
-            append = partial(opened.file.append, self._queued[topic])
-            try:
-                until_there_is_room(append, self._outages, str(self._directory.parent.absolute()))
-            except DiskError as error:
-                raise LogError(
-                    f"topic {topic}", f"disk {error.resource}: {error.cause}", error.next_step
-                ) from error
-            del self._queued[topic]
-            # After the commit: a reader that woke before it would find nothing, and sleep on.
-            opened.bell.ring()
+        committed: list[Bell] = []
+        try:
+            for topic in list(self._queued):
+                self._commit(topic)
+                committed.append(self._topics[topic].bell)
+        finally:
+            # After the commits: a reader that woke before them would find nothing, and sleep on.
+            # And after all of them: one that reads several of these topics has one turn then, and
+            # not one for each.
+            for bell in committed:
+                bell.ring()
+
+    def _commit(self, topic: str) -> None:
+        opened = self._topics[topic]
+        # One transaction: all of it, or nothing.
+        append = partial(opened.file.append, self._queued[topic])
+        try:
+            until_there_is_room(append, self._outages, str(self._directory.parent.absolute()))
+        except DiskError as error:
+            raise LogError(
+                f"topic {topic}", f"disk {error.resource}: {error.cause}", error.next_step
+            ) from error
+        del self._queued[topic]
 
     def close(self) -> None:
         """Forgets what was not flushed."""

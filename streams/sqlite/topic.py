@@ -70,6 +70,7 @@ class TopicFile:
         self.path = path_of(directory, topic)
         self.bell = self.path.with_suffix(".bell")
         self._db = self._open()
+        self._writes = False  # whether the connection is set to wait by itself
 
     def _open(self) -> sqlite3.Connection:
         try:
@@ -219,7 +220,9 @@ class TopicFile:
         """Start a write, retrying by the 0.1 ms: SQLite's own busy handler sleeps for
         milliseconds."""
         give_up = time.monotonic() + LOCK_WAIT_SECONDS
-        self._db.execute("PRAGMA busy_timeout=0")
+        if not self._writes:
+            self._db.execute("PRAGMA busy_timeout=0")
+            self._writes = True
         while True:
             try:
                 self._db.execute("BEGIN IMMEDIATE")

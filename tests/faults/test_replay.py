@@ -16,7 +16,7 @@ from freshet.replay.client import ScoringClient
 from freshet.replay.replayer import NotYet, Replayer, ReplayError, Stopped
 from freshet.roles import plans
 from freshet.schemas.errors import LogError
-from freshet.schemas.wire.messages import Logged, Message, Status
+from freshet.schemas.wire.messages import Clock, Logged, Message, Progress, Status, Tick
 from freshet.streams.outages import Outages
 from freshet.streams.sqlite.log import SqliteLog
 
@@ -141,6 +141,70 @@ def test_a_replay_without_progress_ends_and_names_whom_it_waits_for(
     with pytest.raises(ReplayError, match="view:arrivals_by_origin:0") as error:
         replayer.step(0, HOUR_MS, dict[str, int], [])
     assert set(error.value.facts["waiting"]) == plans.task_names(app)  # type: ignore[call-overload]
+    replayer.close()
+
+
+def told_by_all(app: App, tick: int, but: str = "none") -> Progress:
+    names = (name for name in plans.task_names(app) if not name.startswith(but))
+    return Progress("all", "all/1", dict.fromkeys(names, tick))
+
+
+def test_a_replay_goes_some_steps_ahead_of_learners_and_none_ahead_of_views(
+    app: App, log: SqliteLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replay, "PATIENCE_SECONDS", 0.1)
+    minute = 60_000
+    replayer = Replayer(app, log, HOUR_MS)
+    replayer.go_ahead(2)
+    for step in range(3):
+        replayer.tell(told_by_all(app, minute * (step + 1), but="train:"))
+        replayer.drained()
+        if step == 2:
+            replayer.tell(told_by_all(app, minute))
+        replayer.step(minute * step, minute * (step + 1), dict[str, int], [])
+    replayer.tell(told_by_all(app, 4 * minute, but="train:"))
+    with pytest.raises(ReplayError) as behind:
+        replayer.step(3 * minute, 4 * minute, dict[str, int], [])
+    replayer.tell(told_by_all(app, 4 * minute), told_by_all(app, 5 * minute, but="view:"))
+    with pytest.raises(ReplayError) as views:
+        replayer.step(4 * minute, 5 * minute, dict[str, int], [])
+    assert {name.split(":")[0] for name in waited_for(behind.value)} == {"train"}
+    assert {name.split(":")[0] for name in waited_for(views.value)} == {"view"}
+    replayer.close()
+
+
+def test_a_step_in_which_a_snapshot_is_due_waits_for_all_learners(
+    app: App, log: SqliteLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replay, "PATIENCE_SECONDS", 0.1)
+    replayer = Replayer(app, log, HOUR_MS)
+    replayer.go_ahead(8)
+    replayer.tell(told_by_all(app, 2 * HOUR_MS, but="train:"))
+    replayer.step(0, 1, dict[str, int], [])
+    with pytest.raises(ReplayError) as error:
+        replayer.step(1, HOUR_MS + 1, dict[str, int], [])
+    assert {name.split(":")[0] for name in waited_for(error.value)} == {"train"}
+    replayer.close()
+
+
+def waited_for(error: ReplayError) -> list[str]:
+    found: list[str] = error.facts["waiting"]  # type: ignore[assignment]
+    return found
+
+
+def test_where_the_clock_stands_is_said_with_the_next_tick_and_in_the_end(
+    app: App, log: SqliteLog
+) -> None:
+    heard: list[Message] = []
+    replayer = Replayer(app, log, 10 * HOUR_MS, heard.append)
+    replayer.tell(told_by_all(app, 2))
+    replayer.step(0, 1, dict[str, int], [])
+    replayer.step(1, 2, dict[str, int], [])
+    replayer.end(2)
+    while len(heard) < 5:
+        replayer._listen(1.0)
+    assert [m for m in heard if isinstance(m, Clock)] == [Clock(1, False), Clock(2, True)]
+    assert [m for m in heard if isinstance(m, Tick)] == [Tick(1), Tick(2)]
     replayer.close()
 
 

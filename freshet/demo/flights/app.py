@@ -9,6 +9,8 @@ import polars as pl
 
 import freshet as fr
 
+# Of a year the logs would be gigabytes; what is older lies in the archive, and is read there.
+KEEP = "3d"
 HELD = fr.Freshness(
     feature_slo="15m", model_slo="9h", snapshot_every="3h", lateness="2m", label_wait="12h"
 )
@@ -20,6 +22,7 @@ departures = fr.Topic(
     source="origin",
     impute={"tailnum": fr.impute.constant("unknown")},
     freshness=HELD,
+    keep=KEEP,
 )
 takeoffs = fr.Topic(
     "takeoffs",
@@ -29,6 +32,7 @@ takeoffs = fr.Topic(
     source="origin",
     impute={"tailnum": fr.impute.constant("unknown")},
     freshness=HELD,
+    keep=KEEP,
 )
 arrivals = fr.Topic(
     "arrivals",
@@ -42,6 +46,7 @@ arrivals = fr.Topic(
         "air_time": fr.impute.median(by="dest"),
     },
     freshness=HELD,
+    keep=KEEP,
 )
 weather = fr.Topic(
     "weather",
@@ -59,6 +64,7 @@ weather = fr.Topic(
         **{field: fr.impute.last(by="origin") for field in ("precip", "pressure", "visib")},
     },
     freshness=HELD,
+    keep=KEEP,
 )
 
 

@@ -86,6 +86,23 @@ def test_one_that_has_done_its_work_is_not_started_again_but_one_that_failed_is(
     assert len(pids(tmp_path / "work")) == 1
 
 
+def test_one_that_is_behind_leaves_the_processor_to_the_others(tmp_path: Path) -> None:
+    first = tmp_path / "first"
+    behind = tmp_path / "behind"
+    specs = [
+        RoleSpec("first", role, (str(first), 120.0)),
+        RoleSpec("behind", role, (str(behind), 120.0), behind=7),
+    ]
+    supervisor = Supervisor(specs, preload=())
+    supervisor.start()
+    try:
+        wait(lambda: len(pids(first)) == len(pids(behind)) == 1)
+        nice = [psutil.Process(pids(file)[0]).nice() for file in (first, behind)]
+    finally:
+        supervisor.stop()
+    assert nice[1] - nice[0] == 7
+
+
 def fails() -> None:
     try:
         raise ComponentError("key file trainer.key", "is empty", "Restore it.")

@@ -109,6 +109,26 @@ def test_neighbours_of_one_fate_are_one_run_however_many_there_are() -> None:
     assert found.due(5 + runs.TOLD_MS)
 
 
+def test_where_the_clock_goes_by_strides_runs_are_told_when_it_is_quiet_or_after_hours() -> None:
+    found = FateRuns(["applied"], "landings", 0)
+
+    def taken(offset: int) -> None:
+        found.take(np.zeros(1, np.uint8), np.array([offset]), np.zeros(1, np.int32))
+
+    taken(0)
+    assert found.due(1, by_strides=True), "nothing was told yet"
+    found.tell(1)
+    quarter = 900_000
+    told = []
+    for step in range(1, 30):
+        taken(step)
+        if found.due(1 + step * quarter, by_strides=True):
+            told.append(step)
+            found.tell(1 + step * quarter)
+    assert told == [runs.TOLD_BY_STRIDES_MS // quarter]
+    assert found.due(1 + 30 * quarter, by_strides=True), "nothing came since the tick before"
+
+
 def test_many_runs_are_told_at_once_though_no_tick_comes() -> None:
     found = FateRuns(["applied", "deduplicated"], "landings", 0)
     code = np.arange(runs.MOST + 1, dtype=np.int64).astype(np.uint8) & 1

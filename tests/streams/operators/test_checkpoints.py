@@ -111,6 +111,24 @@ def test_a_base_waits_until_its_deltas_are_as_large(tmp_path: Path, is_loaded: b
 
 
 @pytest.mark.parametrize("is_loaded", [False, True])
+def test_of_a_state_that_changes_as_a_whole_few_copies_are_kept(
+    tmp_path: Path, is_loaded: bool
+) -> None:
+    size = 100_000
+    saver = place(tmp_path)
+    for offset in range(60):
+        saver.save(offset, bulky(size), saver.wants_full)
+        assert len(objects(tmp_path)) <= (KEPT_BASES + 1) * 3
+        if is_loaded:
+            saver = place(tmp_path)
+            saver.load()
+    found = place(tmp_path).load()
+    assert found is not None
+    offset, _, _ = found
+    assert offset == 59
+
+
+@pytest.mark.parametrize("is_loaded", [False, True])
 def test_deltas_of_a_base_that_hardly_changes_have_an_end(
     tmp_path: Path, is_loaded: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:

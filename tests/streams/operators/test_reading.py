@@ -166,7 +166,17 @@ def test_whoever_waits_for_nothing_is_back_in_time() -> None:
     gathered.found.append([of_one(0)])
     assert gathered() == [0]
     assert gathered(max_wait_seconds=0.03, more_seconds=60.0) == []
-    assert (gathered.slept, gathered.waited) == ([0.02, 0.01], [0.0, 0.0, 0.0])
+    assert (gathered.slept, gathered.waited) == ([0.03], [0.0, 0.0])
+
+
+def test_in_a_long_wait_it_is_looked_seldom_but_never_so_that_callbacks_wait() -> None:
+    for more_seconds, look_seconds in ((0.1, 0.02), (0.5, 0.05), (60.0, 0.1)):
+        gathered = Gathering()
+        gathered.found.append([of_one(0)])
+        assert gathered() == [0]
+        gathered.found += [[of_one(1)]] * 3
+        gathered(more_seconds=more_seconds)
+        assert set(gathered.slept[:3]) == {look_seconds}
 
 
 def test_whoever_is_behind_does_not_wait_for_more() -> None:

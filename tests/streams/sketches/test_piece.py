@@ -290,6 +290,15 @@ def test_a_piece_that_begins_within_an_hour_is_not_left_for_its_end() -> None:
     assert told == [(35, True)]
 
 
+def test_where_the_clock_goes_by_strides_figures_are_told_once_an_hour() -> None:
+    """The next hour is a moment away, and each telling is the whole piece."""
+    task = task_of()
+    task.tick(ON_THE_HOUR, 1)
+    told = told_in_an_hour(task, range(15, 196, 15), busy=True)
+    # With an hour's first event the piece before it ends; what came since is told at :15.
+    assert told == [(at, True) for at in (15, 60, 75, 120, 135, 180, 195)]
+
+
 def told_in_an_hour(task: IntakeTask, minutes: range, busy: bool) -> list[tuple[int, bool]]:
     """The minutes in which anything is told, and whether that is rows; a `busy` partition has an
     event in each."""

@@ -48,6 +48,47 @@ def test_addresses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         open_log("redis://localhost")
 
 
+def test_whoever_reads_several_topics_has_one_turn_for_what_was_flushed_together(
+    log: SqliteLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    topics = ["u", "v", "w"]
+    for topic in topics:
+        log.ensure(topic, 1)
+    seen: list[list[int]] = []
+    ring = Bell.ring
+
+    def rung(bell: Bell) -> None:
+        seen.append([count(log, topic) for topic in topics])
+        ring(bell)
+
+    monkeypatch.setattr(Bell, "ring", rung)
+    writer = log.writer()
+    for topic in topics:
+        writer.append(topic, 0, [b"1"], 0)
+    writer.flush()
+    writer.close()
+    assert seen == [[1, 1, 1]] * 3
+
+
+def test_what_was_committed_before_a_flush_failed_is_rung_for(
+    log: SqliteLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log.ensure("u", 1)
+    reader = log.reader(["t", "u"], None)
+    reader.poll(10, 0.0)
+    writer = log.writer()
+    for topic in ("t", "u"):
+        writer.append(topic, 0, [b"1"], 0)
+    sqlite_topic.path_of(log.directory, "u").unlink()
+    rung: list[Path] = []
+    monkeypatch.setattr(Bell, "ring", lambda bell: rung.append(Path()))
+    with pytest.raises(LogError):
+        writer.flush()
+    assert len(rung) == 1
+    writer.close()
+    reader.close()
+
+
 def test_any_name_is_a_topic(log: SqliteLog) -> None:
     for name in ("a/b", "..", "ä b", "clean.arrivals.origin", "x" * 60):
         log.ensure(name, 1)
