@@ -7,6 +7,8 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from freshet.app import App
+from freshet.declared import definitions
+from freshet.declared.definitions import Definitions
 from freshet.processes.versioned import Taken, asked_for, content_of, drafted
 from freshet.roles import preflight
 from freshet.runs import record as run_record
@@ -21,7 +23,6 @@ from freshet.versions import progress
 from freshet.versions.owners import owners
 from freshet.versions.part import active_and_kept
 from freshet.versions.progress import Applying
-from freshet.versions.record import Version
 
 
 def refuse_where_nothing_runs(given: Settings) -> None:
@@ -69,7 +70,7 @@ def ask(app: App, file: str, given: Settings) -> None:
     versions = Taken(given.local_path)
     active, kept = active_and_kept(versions)
     assert active is not None
-    _refuse_unanswered(app, active)
+    _refuse_unanswered(app, definitions.read(given.checkpoints_url))
     draft, made = drafted(versions, app, Path(file).resolve(), versions.next_number())
     asked = replace(asked_for(versions, made, given), step=progress.STAGING)
     # Before anything is made: whoever takes it back finds here what that was.
@@ -89,11 +90,15 @@ def is_what_runs(app: App, file: str, given: Settings) -> bool:
     return content_of(app, Path(file)) == Taken(given.local_path).active().content
 
 
-def _refuse_unanswered(app: App, active: Version) -> None:
-    """A model that begins cold must have something to answer with until it has learned."""
+def _refuse_unanswered(app: App, before: Definitions | None) -> None:
+    """A model of which no lineage goes on must have something to answer with until one has
+    learned."""
     for model in app.models:
-        begins = app.outcomes_log_of(model) not in active.keeps.logs
-        if begins and not model.fallback:
+        goes_on = before is not None and any(
+            before.knew(f"lineage {model.name}.{spec.name}", model.facts_of(spec))
+            for spec in model.learners
+        )
+        if not goes_on and not model.fallback:
             raise DefinitionError(
                 f"model {model.name}",
                 "begins cold in the new version, and has no fallback: its requests would fail "

@@ -239,7 +239,7 @@ def test_what_cannot_be_built_is_refused_and_leaves_nothing(run: Run) -> None:
 
 def test_a_model_that_would_fail_its_requests_is_refused(run: Run) -> None:
     text = run.file.read_text().replace("    fallback=[LATE_BEFORE, fr.constant(0.3)],\n", "")
-    run.file.write_text(text.replace(LOAD, MORE))
+    run.file.write_text(text.replace(LOAD, LOAD.replace('10m")', '20m")')))
     with pytest.raises(DefinitionError, match="begins cold in the new version"):
         run.ask()
     assert run.versions.numbers() == [1]
