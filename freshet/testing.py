@@ -274,7 +274,13 @@ class LocalRun:
         now_ms = WallClock().now_ms()
         beginnings.decide(self._checkpoints_url, before, self.app, self.log, now_ms)
         hydrations.decide(self._checkpoints_url, before, self.app, now_ms)
-        past_columns.decide(self._checkpoints_url, before, self.app, self.log, now_ms)
+        past_columns.decide(
+            self._checkpoints_url,
+            before,
+            self.app,
+            self.log,
+            now_ms,
+        )
         definitions.keep(self._checkpoints_url, before, self.app, now_ms)
 
     def _hydrations(self) -> list[Hydrator]:
@@ -322,7 +328,11 @@ class LocalRun:
             # What is not saved is not the past yet.
             if operator.role.startswith(("intake", "dedup", "join")):
                 operator.checkpoint()
-        run = OpenedRun(self.app, self.log, settings(run_dir=str(self._dir)))
+        run = OpenedRun(
+            self.app,
+            self.log,
+            settings(run_dir=str(self._dir)),
+        )
         for model, filling in found:
             filler = Filler(run, model, filling)
             while not filler.done:
@@ -386,7 +396,14 @@ class LocalRun:
     def _train(self, model: Model, spec: LearnerSpec) -> Operator:
         key = Signer.load(self._dir / "keys" / "trainer")
         shelf = plans.Shelf(str(self._dir / "snapshots"), key, Outages())
-        make = plans.trainer(self.app, model, spec, shelf, self._every, self._checkpoints_url)
+        make = plans.trainer(
+            self.app,
+            model,
+            spec,
+            shelf,
+            self._every,
+            self._checkpoints_url,
+        )
         return self._operator(
             f"train.{model.lineage(spec)}", [self.app.examples_log_of(model)], make
         )

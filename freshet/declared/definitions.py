@@ -175,8 +175,8 @@ class _Compared:
         model = self.app.model(model_name)
         (spec,) = (spec for spec in model.learners if spec.name == learner)
         return (
-            f"{model.lineage(spec)} learns all examples that the log still has, of columns that were "
-            "not logged what can be known of the past, and then takes part"
+            f"{model.lineage(spec)} learns all examples that the log still has, of columns that "
+            "were not logged what can be known of the past, and then takes part"
         )
 
     def _goes_on(self, thing: str, since: int) -> str:

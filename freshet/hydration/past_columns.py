@@ -1,5 +1,5 @@
-"""Columns that a model came to read only later, as of each question that was asked before: which are
-to be computed, and what was, in files beside the checkpoints.
+"""Columns that a model came to read only later, as of each question that was asked before: which
+are to be computed, and what was, in files beside the checkpoints.
 
     {url}/columns/{model}.{digest}/{decided}/record.json
                                              {first ask}-{last ask}-{offset after}.safetensors
@@ -76,7 +76,16 @@ def decide(url: str, before: Definitions | None, app: App, log: Log, now_ms: int
             _, end = log.bounds(app.outcomes_log_of(model)).spans[0]
             if end:
                 columns = Columns.of(model.vectors)
-                add(url, Filling(model.name, model.digest, columns, now_ms, end))
+                add(
+                    url,
+                    Filling(
+                        model.name,
+                        model.digest,
+                        columns,
+                        now_ms,
+                        end,
+                    ),
+                )
 
 
 def add(url: str, made: Filling) -> None:
@@ -138,7 +147,13 @@ def parts(url: str, of: Filling) -> list[Part]:
     ]
 
 
-def keep(url: str, of: Filling, part: Part, asks: I64, vectors: Vectors) -> None:
+def keep(
+    url: str,
+    of: Filling,
+    part: Part,
+    asks: I64,
+    vectors: Vectors,
+) -> None:
     """Put what is known of questions by their rising numbers."""
     fs, folder = _folder(url, of)
     state = {"ask": asks, "categories": vectors.categories, "numbers": vectors.numbers}

@@ -46,7 +46,12 @@ def joined_as_of(run: OpenedRun, model: Model, as_of_ms: int) -> Iterator[Told]:
     # A run of an earlier version has no such log.
     with suppress(NoSuchTopic):
         redriven = run.log.since(run.app.redriven_log, as_of_ms + 1)[0]
-    known = _Known(Layout((), ()), as_of_ms, ends(run, model.label.topic, as_of_ms), redriven)
+    known = _Known(
+        Layout((), ()),
+        as_of_ms,
+        ends(run, model.label.topic, as_of_ms),
+        redriven,
+    )
     log = run.app.outcomes_log_of(model)
     changes = _changed_waits(run, model)
     with PartitionSpans(run.log, log) as outcomes:

@@ -1,8 +1,8 @@
-"""Computes what columns were, as of each question that was asked before anybody read them: one file of
-questions after the other, in the order of the examples log, from its beginning on.
+"""Computes what columns were, as of each question that was asked before anybody read them: one file
+of questions after the other, in the order of the examples log, from its beginning on.
 
-Killed, it goes on after the newest file. Of the rows that it reads columns of nothing is saved: they
-are folded of their topics once more.
+Killed, it goes on after the newest file. Of the rows that it reads columns of nothing is saved:
+they are folded of their topics once more.
 """
 
 from __future__ import annotations
@@ -117,6 +117,10 @@ class Filler:
     def _keep(self, found: list[_Lacking]) -> None:
         asks = np.concatenate([each.asks for each in found])
         vectors = Vectors.concatenate([self._then.of(each.rows) for each in found])
-        part = Part(int(asks[0]), int(asks[-1]), self._at)
+        part = Part(
+            int(asks[0]),
+            int(asks[-1]),
+            self._at,
+        )
         past_columns.keep(self._url, self._filling, part, asks, vectors)
         self.questions += len(asks)

@@ -54,12 +54,21 @@ class ColumnsThen:
         )
         sorted_ms = moments[order]
         # Questions of one moment see the same rows, and are read at once.
-        steps = np.diff(sorted_ms, prepend=sorted_ms[:1] - 1, append=sorted_ms[-1:] + 1)
+        steps = np.diff(
+            sorted_ms,
+            prepend=sorted_ms[:1] - 1,
+            append=sorted_ms[-1:] + 1,
+        )
         for first, after in pairwise(np.flatnonzero(steps).tolist()):
             chosen = order[first:after]
             moment = int(sorted_ms[first])
             columns = {name: [values[i] for i in chosen] for name, values in asked.items()}
-            read = self._plan.read(self._as_of(moment), columns, len(chosen), moment)
+            read = self._plan.read(
+                self._as_of(moment),
+                columns,
+                len(chosen),
+                moment,
+            )
             out.categories[chosen] = read.vectors.categories
             out.numbers[chosen] = read.vectors.numbers
         return out
@@ -67,7 +76,11 @@ class ColumnsThen:
     def _as_of(self, moment: int) -> StoreThen:
         store = self._store
         if store is None:
-            store = self._store = store_then(self._run, self._run.app, self._model)
+            store = self._store = store_then(
+                self._run,
+                self._run.app,
+                self._model,
+            )
         # Rows go on only: of a question that was logged late they begin once more.
         if self._newest_ms is not None and moment < self._newest_ms:
             store.begin_again()

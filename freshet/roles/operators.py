@@ -167,7 +167,14 @@ def train(ctx: Context) -> None:
     key = Signer.load(ctx.settings.keys_dir / "trainer")
     shelf = plans.Shelf(ctx.settings.snapshots_url, key, ctx.vitals.outages)
     url = ctx.settings.checkpoints_url
-    make = plans.trainer(ctx.app, model, spec, shelf, ctx.settings.snapshot_every, url)
+    make = plans.trainer(
+        ctx.app,
+        model,
+        spec,
+        shelf,
+        ctx.settings.snapshot_every,
+        url,
+    )
     steering = Steering(held=lambda: not ctx.switches.current.learn.on)
     ctx.operator([ctx.app.examples_log_of(model)], make, steering).run(ctx.stop)
 

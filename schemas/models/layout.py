@@ -74,7 +74,14 @@ class Layout:
     @cached_property
     def text(self) -> bytes:
         """Canonical JSON."""
-        return msgspec.json.encode(_Said(self.categories, self.numbers, self.stamps, self.meanings))
+        return msgspec.json.encode(
+            _Said(
+                self.categories,
+                self.numbers,
+                self.stamps,
+                self.meanings,
+            )
+        )
 
     @cached_property
     def id(self) -> str:

@@ -44,11 +44,21 @@ class Columns(msgspec.Struct, frozen=True):
 
     @staticmethod
     def of(schema: VectorSchema) -> Columns:
-        return Columns(schema.categories, schema.numbers, schema.meaning, schema.meanings)
+        return Columns(
+            schema.categories,
+            schema.numbers,
+            schema.meaning,
+            schema.meanings,
+        )
 
     @property
     def schema(self) -> VectorSchema:
-        return VectorSchema(self.categories, self.numbers, self.meaning, self.meanings)
+        return VectorSchema(
+            self.categories,
+            self.numbers,
+            self.meaning,
+            self.meanings,
+        )
 
 
 class Manifest(msgspec.Struct, frozen=True):

@@ -104,7 +104,11 @@ def feature_more_and_another_rate(run: OperatedRun) -> None:
     assert "feature kg is added: mean(weight_kg over 10m)" in told
     assert "its rows are built of all that the log of" in told
     until(lambda: value(run, "load:n_10m") == PARCELS / 3, "its row holds those of before")
-    until(lambda: run.rung() == "champion", "what it reads means what it did")
+    assert "model late" not in told, "what was asked stays"
+    until(lambda: run.rung() == "champion", "the old one reads what it read, and means the same")
+    until(run.all_learned, "new lineages learn what was asked before anybody read the feature")
+    lineages = run.status().models[0].lineages
+    assert {x.overall.n for x in lineages} == {0}, "no figure is of what was not served"
     run.learn(PARCELS)
     until(run.all_learned, "all are learned, those of before, too")
     until(lambda: value(run, "load:n_10m") == 2 * PARCELS / 3, "its row holds all of them")
