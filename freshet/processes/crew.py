@@ -87,7 +87,9 @@ def _some(version: Version, role: str, owned: Collection[str]) -> bool:
 
 def _roles(place: Place, version: Version) -> list[str]:
     archived = place.settings.archive_url is not None
-    return [role for role in version.roles if archived or role.split(".")[0] != readers.ARCHIVE]
+    found = [role for role in version.roles if archived or role.split(".")[0] != readers.ARCHIVE]
+    # It ends at once where nothing is to be built of the past.
+    return [*found, HYDRATE] if VIEW in found else found
 
 
 def _spec(place: Place, version: Version, role: str, part: Part, scorer: str) -> RoleSpec:
