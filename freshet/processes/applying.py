@@ -18,7 +18,7 @@ import msgspec
 import structlog
 from msgspec.structs import replace
 
-from freshet.processes.crew import SERVE, Place, beside, rebuilding, scorer_of, whole
+from freshet.processes.crew import SERVE, Place, beside, scorer_of, whole
 from freshet.processes.supervisor import RoleSpec
 from freshet.schemas.errors import FreshetError
 from freshet.streams.clock import wall_now_ms
@@ -181,7 +181,7 @@ class Applier:
             return
         self._leaving = None
         self._begun = None
-        self._crew.change(self._whole(active, kept))
+        self._crew.change(whole(self._place, active, kept, self._scorer))
         self._moved(self._versions.app_file(active))
         self._versions.prune([each.number for each in (active, kept) if each is not None])
         progress.end(self._run_dir)
@@ -196,7 +196,7 @@ class Applier:
         if asked.step != progress.TAKING_BACK:
             asked = replace(asked, step=progress.TAKING_BACK, state="", cause="")
             progress.write(self._run_dir, asked)
-        self._crew.change(self._whole(active, kept))
+        self._crew.change(whole(self._place, active, kept, self._scorer))
         self._begun = None
         self._take_back(asked.made, asked.version)
         if asked.new:
@@ -207,11 +207,6 @@ class Applier:
             progress.write(self._run_dir, replace(asked, step=progress.FAILED, state=FAILING))
         else:
             progress.end(self._run_dir)
-
-    def _whole(self, active: Version, kept: Version | None) -> list[RoleSpec]:
-        """With what may be left to build of the past: of what models were asked before this version
-        that is known only once it answers."""
-        return [*whole(self._place, active, kept, self._scorer), rebuilding(self._place, active)]
 
     def _forget(self) -> None:
         progress.end(self._run_dir)

@@ -46,11 +46,6 @@ def whole(place: Place, active: Version, kept: Version | None, scorer: str) -> l
     return [_spec(place, active, role, own, scorer) for role in _roles(place, active)]
 
 
-def rebuilding(place: Place, active: Version) -> RoleSpec:
-    """The process that builds what is missing of the past, and ends."""
-    return _of(place, active, HYDRATE, "", Part(active.number))
-
-
 def beside(
     place: Place, active: Version, kept: Version | None, target: Version, scorer: str
 ) -> list[RoleSpec]:
@@ -92,7 +87,9 @@ def _some(version: Version, role: str, owned: Collection[str]) -> bool:
 
 def _roles(place: Place, version: Version) -> list[str]:
     archived = place.settings.archive_url is not None
-    return [role for role in version.roles if archived or role.split(".")[0] != readers.ARCHIVE]
+    found = [role for role in version.roles if archived or role.split(".")[0] != readers.ARCHIVE]
+    # It ends at once where nothing is to be built of the past.
+    return [*found, HYDRATE]
 
 
 def _spec(place: Place, version: Version, role: str, part: Part, scorer: str) -> RoleSpec:

@@ -156,20 +156,19 @@ class Runtime:
 
     def _specs(self, place: Place | None) -> list[RoleSpec]:
         """The processes to start with."""
-        if place is None:
-            specs = [
-                RoleSpec(
-                    name,
-                    run_role,
-                    self._args_of(name),
-                    behind=_behind(name) if self.settings.replay else 0,
-                )
-                for name in role_names(self.app)
-                if name.split(".")[0] != ARCHIVE or self.settings.archive_url is not None
-            ]
-        else:
+        if place is not None:
             self._applier = Applier(place, self.supervisor, self._take_back, self._moved)
-            specs = self._applier.specs()
+            return self._applier.specs()
+        specs = [
+            RoleSpec(
+                name,
+                run_role,
+                self._args_of(name),
+                behind=_behind(name) if self.settings.replay else 0,
+            )
+            for name in role_names(self.app)
+            if name.split(".")[0] != ARCHIVE or self.settings.archive_url is not None
+        ]
         url = self.settings.checkpoints_url
         if hydrations.unfinished(url, self.app) or past_columns.unfinished(url, self.app):
             specs.append(RoleSpec(HYDRATE, run_role, self._args_of(HYDRATE), ends=True))
