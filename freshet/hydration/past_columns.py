@@ -70,7 +70,7 @@ def decide(url: str, before: Definitions | None, app: App, log: Log, now_ms: int
     for model in app.models:
         is_known = before.knew(f"model {model.name}", model.facts)
         learners = {f"lineage {model.name}.{x.name}": model.facts_of(x) for x in model.learners}
-        if not is_known or all(before.knew(name, own) for name, own in learners.items()):
+        if not is_known or all(before.facts.get(name) == own for name, own in learners.items()):
             continue
         with contextlib.suppress(LogError):  # it has none: it was never asked
             _, end = log.bounds(app.outcomes_log_of(model)).spans[0]
