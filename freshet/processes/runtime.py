@@ -15,31 +15,35 @@ from typing import Any
 import structlog
 
 from freshet.app import App
+from freshet.declared.lineages import Lineages
 from freshet.features.catalog import open_store
 from freshet.hydration import record as hydrations
 from freshet.learners.snapshots.signing import create_key, publish
 from freshet.processes.supervisor import RoleSpec, Supervisor
 from freshet.roles import preflight
 from freshet.roles.names import HYDRATE, role_names
-from freshet.roles.process import run_role
+from freshet.roles.process import ANEW, run_role
 from freshet.runs import children, folder, logs
 from freshet.runs import record as run_record
 from freshet.runs.archived import over_archive
 from freshet.runs.clusters import routed
 from freshet.runs.lock import RunLock
 from freshet.schemas.addresses import authority
-from freshet.schemas.errors import ComponentError
+from freshet.schemas.errors import ComponentError, LogError
 from freshet.schemas.topics.readers import ARCHIVE
+from freshet.schemas.wire.messages import NewLineage
 from freshet.servers.redis_server import RedisServer
 from freshet.servers.server import free_ports
 from freshet.serving.edge.sockets import resolved
 from freshet.settings import Settings
 from freshet.streams.catalog import open_log
+from freshet.streams.control.channels import Follower
 from freshet.streams.log.contract import Log
 from freshet.streams.outages import Outages
 
 log = structlog.get_logger()
 KEEP_SECONDS = 0.5
+LISTEN_SECONDS = 0.5
 # what is listened for, and the role that announces it
 ADDRESSED = {"serve": "serve", "status": "control"}
 READY_SECONDS = 180.0  # a busy machine takes a minute to import what the roles need
@@ -113,18 +117,49 @@ class Runtime:
         for sentence in preflight.check(self.app, self.log, self.settings):
             self._say(sentence)
         run_record.write(self.app.name, self._path, self.settings)
+        lineages = Lineages(self.app, self.settings.checkpoints_url)
         specs = [
-            RoleSpec(name, run_role, (self._path, name, self.settings, "", self.app.digest))
-            for name in role_names(self.app)
+            self._role(name)
+            for name in role_names(lineages.take_up())
             if name.split(".")[0] != ARCHIVE or self.settings.archive_url is not None
         ]
         if hydrations.unfinished(self.settings.checkpoints_url, self.app):
-            args = (self._path, HYDRATE, self.settings, "", self.app.digest)
-            specs.append(RoleSpec(HYDRATE, run_role, args, ends=True))
+            specs.append(self._role(HYDRATE, ends=True))
         self._stack.callback(children.forget, run_dir)
         self.supervisor = Supervisor(specs, _preload(self.app), self._tell)
         self.supervisor.start()
         self._stack.callback(self.supervisor.stop)
+        if self.app.models:
+            begin = Thread(target=self._begin_lineages, args=(lineages,), name="lineages")
+            self._stack.callback(begin.join)
+            self._stack.callback(self._ending.set)
+            begin.start()
+
+    def _role(self, name: str, ends: bool = False) -> RoleSpec:
+        args = (self._path, name, self.settings, "", self.app.digest)
+        return RoleSpec(name, run_role, args, ends=ends, anew=ANEW)
+
+    def _begin_lineages(self, lineages: Lineages) -> None:
+        """Start the trainers of lineages that somebody starts while all runs."""
+        # Logs are not thread-safe: this one is of the thread alone.
+        own = open_log(self.settings.log_url, outages=self.outages)
+        follower = Follower(own, self.app.control_log)
+        known = set(role_names(lineages.app))
+        while not self._ending.is_set():
+            try:
+                told = follower.poll(LISTEN_SECONDS)
+            except LogError as error:
+                log.warning("log is away; no lineage can be started", error=str(error))
+                self._ending.wait(LISTEN_SECONDS)
+                continue
+            if any(isinstance(message, NewLineage) for message in told):
+                found = role_names(lineages.take_up())
+                for name in [name for name in found if name not in known]:
+                    log.info("lineage begins", role=name)
+                    self.supervisor.add(self._role(name))
+                known |= set(found)
+        follower.close()
+        own.close()
 
     def _tell(self, facts: Mapping[str, Mapping[str, Any]]) -> None:
         """What the supervisor knows, for the process of the status page. It is told again at the

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerProcess
+from queue import Empty, SimpleQueue
 from typing import Any
 
 import psutil
@@ -42,12 +43,14 @@ SAFE_PATH = "PYTHONSAFEPATH"
 class RoleSpec:
     """A process to keep alive: `target(*args)` runs in it. `name` is unique, such as
     `train:late.river-1a2b3c4d`. One that `ends` has done its work when it ends without an error,
-    and is not started again then."""
+    and is not started again then. One that ends with status `anew` is to go on in another process,
+    which is no failure."""
 
     name: str
     target: Callable[..., None]
     args: tuple[Any, ...]
     ends: bool = False
+    anew: int | None = None
 
 
 @dataclass(slots=True)
@@ -83,6 +86,7 @@ class Supervisor:
     preload: Sequence[str] = ("freshet.roles.preloaded",)
     tell: Callable[[Mapping[str, Mapping[str, Any]]], None] = lambda facts: None
     _children: list[_Child] = field(default_factory=list)
+    _to_add: SimpleQueue[RoleSpec] = field(default_factory=SimpleQueue)
     _stopping: threading.Event = field(default_factory=threading.Event)
     _watcher: threading.Thread | None = None
 
@@ -95,6 +99,18 @@ class Supervisor:
             self._spawn(child)
         self._watcher = threading.Thread(target=self._watch, name="supervisor", daemon=True)
         self._watcher.start()
+
+    def add(self, spec: RoleSpec) -> None:
+        """One more process to keep alive, from the next look on."""
+        self._to_add.put(spec)
+
+    def _take_added(self) -> None:
+        # In the watcher's thread, which alone starts processes once there are any.
+        with contextlib.suppress(Empty):
+            while True:
+                child = _Child(self._to_add.get_nowait())
+                self._children = [*self._children, child]
+                self._spawn(child)
 
     def _spawn(self, child: _Child) -> None:
         last_words, of_the_child = self._context.Pipe(duplex=False)
@@ -116,6 +132,7 @@ class Supervisor:
         measured_at = 0.0
         told: list[tuple[Any, ...]] = []
         while not self._stopping.wait(WATCH_SECONDS):
+            self._take_added()
             for child in self._children:
                 self._mend(child)
             now = [
@@ -140,6 +157,10 @@ class Supervisor:
                 return
             if child.spec.ends and process.exitcode == 0:
                 child.is_done = True
+                return
+            if process.exitcode == child.spec.anew:
+                log.info("role goes on in another process", child=child.spec.name)
+                self._spawn(child)
                 return
             steady = time.monotonic() - child.started_at > STEADY_SECONDS
             child.failures = 0 if steady else child.failures + 1

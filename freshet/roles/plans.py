@@ -17,6 +17,7 @@ from freshet.learners.model import Model
 from freshet.learners.snapshots import files as snapshots
 from freshet.learners.snapshots.golden import attested
 from freshet.learners.snapshots.signing import Signer
+from freshet.learners.started import Started
 from freshet.learners.training.task import (
     Moment,
     TrainPlan,
@@ -304,7 +305,18 @@ def train_plan(model: Model, learner: LearnerSpec, snapshot_every: str = "") -> 
         milliseconds(snapshot_every) if snapshot_every else freshness.ms("snapshot_every"),
         getattr(learner, "servable", True),
         model.label.topic.name,
+        learner.start if isinstance(learner, Started) else None,
+        model.on.source or "",
     )
+
+
+def begins_at(learner: LearnerSpec) -> Callable[[str], Mapping[int, int]]:
+    """Where a lineage without a checkpoint begins to read: of one that was started later, that is
+    said."""
+    offsets: Mapping[int, int] = {}
+    if isinstance(learner, Started):
+        offsets = {0: learner.start.offset}
+    return lambda log: offsets
 
 
 class Shelf(NamedTuple):

@@ -16,6 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from freshet.learners.contract import Learner
+from freshet.learners.started import Span, Start
+from freshet.learners.training.exclusions import Exclusions
 from freshet.learners.training.pending import Pending
 from freshet.learners.training.prequential import Quality, RollingQuality, SliceQuality
 from freshet.learners.training.references import References
@@ -48,7 +50,8 @@ class TrainPlan:
     it cuts snapshots.
 
     A learner that is not `durable` has no arrays for checkpoints and snapshots: it is only compared
-    with others."""
+    with others. `start` says of a lineage that was started while its app ran where that was and
+    what it leaves out, to which a question's source is its field of the name `source`."""
 
     model: str
     lineage: str
@@ -60,6 +63,16 @@ class TrainPlan:
     snapshot_every_ms: int
     durable: bool = True
     label_topic: str = ""
+    start: Start | None = None
+    source: str = ""
+
+    @property
+    def exclusions(self) -> Exclusions | None:
+        """What it leaves out; None where that is nothing."""
+        start = self.start
+        if start is None or (start.since is None and not start.where and not start.ids):
+            return None
+        return Exclusions(self.vectors, self.source, start.since, start.where, start.ids)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +118,17 @@ class TrainTask:
         self._ticks = Ticks()
         self._tick = self._cut_tick = blocks.NO_TICK
         self._learned = self._cuts = 0
+        self._exclusions = plan.exclusions
+        self._skips: list[Span] = []
+        self._cuts_from = blocks.NO_TICK
+        if plan.start is not None:
+            self._skips = list(plan.start.skips)
+            self._cuts_from = plan.start.cuts_from
+
+    @property
+    def has_caught_up(self) -> bool:
+        """Whether it has come to where the others were when it was started."""
+        return self._tick >= self._cuts_from
 
     @property
     def finished(self) -> int:
@@ -136,7 +160,11 @@ class TrainTask:
         rows = ExampleRows.from_arrow(
             table.slice(fresh.start, fresh.stop - fresh.start), self._layout
         )
-        answers = np.cumsum((rows.kind == LABELLED) | (rows.kind == CORRECTED))
+        if self._exclusions is not None:
+            rows = _chosen(rows, np.flatnonzero(~self._exclusions.too_early(rows)))
+        # Steps close as if nobody had asked what is left out.
+        counted = _is_answer(rows) & ~self._left_out(rows)
+        answers = np.cumsum(counted)
         first = 0
         while first < len(rows):
             before = int(answers[first - 1]) if first else 0
@@ -164,15 +192,27 @@ class TrainTask:
             p = self._learner.predict(vectors_of(fixed))
             self._pending.put(rows.ask[asked], np.ascontiguousarray(fixed["asked_at"]), p)
         # What saw the future would flatter the figures as it would the weights.
-        fair = np.flatnonzero(
-            ((rows.kind == LABELLED) | (rows.kind == CORRECTED)) & ~rows.saw_future
-        )
-        if len(fair):
-            self._score(rows, fair)
-            self._learner.learn(
-                Examples(vectors_of(rows.fixed[fair]), rows.label[fair].astype(np.float32))
-            )
-            self._learned += len(fair)
+        is_fair = _is_answer(rows) & ~rows.saw_future
+        fair = np.flatnonzero(is_fair)
+        if not len(fair):
+            return
+        # Also of what is not learned: lineages are compared over the same examples.
+        self._score(rows, fair)
+        chosen = np.flatnonzero(is_fair & ~self._left_out(rows))
+        if len(chosen) and not self._skips_now():
+            labels = rows.label[chosen].astype(np.float32)
+            self._learner.learn(Examples(vectors_of(rows.fixed[chosen]), labels))
+            self._learned += len(chosen)
+
+    def _left_out(self, rows: ExampleRows) -> npt.NDArray[np.bool_]:
+        if self._exclusions is None:
+            return np.zeros(len(rows), np.bool_)
+        return self._exclusions.of(rows)
+
+    def _skips_now(self) -> bool:
+        """Whether what the open step holds is not to be learned. All of it was read since the
+        newest tick, since a tick closes it."""
+        return any(span.holds(self._tick) for span in self._skips)
 
     def _score(self, rows: ExampleRows, answered: npt.NDArray[np.intp]) -> None:
         p = self._pending.get(rows.ask[answered])
@@ -202,7 +242,10 @@ class TrainTask:
         if self._cut_tick == blocks.NO_TICK:
             self._cut_tick = tick
         self._tick = tick
-        if due:
+        if due and not self.has_caught_up:
+            # Of the past nothing is served; what it cuts first is due when that of the others is.
+            self._cut_tick = tick
+        elif due:
             told.append(self._cut(tick, position))
 
     def _cut(self, tick: int, position: int) -> Cut:
@@ -306,11 +349,26 @@ def _under(state: Mapping[str, npt.NDArray[Any]], prefix: str) -> Arrays:
     return {k[len(prefix) :]: v for k, v in state.items() if k.startswith(prefix)}
 
 
+def _is_answer(rows: ExampleRows) -> npt.NDArray[np.bool_]:
+    found: npt.NDArray[np.bool_] = (rows.kind == LABELLED) | (rows.kind == CORRECTED)
+    return found
+
+
 def _piece(rows: ExampleRows, a: int, b: int) -> ExampleRows:
     if a == 0 and b == len(rows):
         return rows
-    s = slice(a, b)
-    keep = np.arange(a, b)
+    return _taken(rows, slice(a, b), np.arange(a, b))
+
+
+def _chosen(rows: ExampleRows, keep: npt.NDArray[np.intp]) -> ExampleRows:
+    if len(keep) == len(rows):
+        return rows
+    return _taken(rows, keep, keep)
+
+
+def _taken(
+    rows: ExampleRows, s: slice | npt.NDArray[np.intp], keep: npt.NDArray[np.intp]
+) -> ExampleRows:
     texts = {k: v.take(keep) for k, v in rows.texts.items()}
     return ExampleRows(
         rows.kind[s],
