@@ -151,7 +151,12 @@ def train(ctx: Context) -> bool:
     process."""
     model, spec = trained_by(ctx.app, ctx.name)
     key = Signer.load(ctx.settings.keys_dir / "trainer")
-    shelf = plans.Shelf(ctx.settings.snapshots_url, key, ctx.vitals.outages)
+    shelf = plans.Shelf(
+        ctx.settings.snapshots_url,
+        key,
+        ctx.vitals.outages,
+        ctx.settings.keep_checkpoints,
+    )
     make = plans.trainer(ctx.app, model, spec, shelf, ctx.settings.snapshot_every)
     examples = ctx.app.examples_log_of(model)
     steering = Steering(held=lambda: not ctx.switches.current.learn.on)

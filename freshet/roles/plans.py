@@ -320,11 +320,13 @@ def begins_at(learner: LearnerSpec) -> Callable[[str], Mapping[int, int]]:
 
 
 class Shelf(NamedTuple):
-    """Where snapshots go, the key that signs them, and who is told while the disk is full."""
+    """Where snapshots go, the key that signs them, who is told while the disk is full, and how many
+    bytes of a trainer's earlier checkpoints are kept."""
 
     place: str
     key: Signer
     outages: Outages
+    earlier_bytes: int = 32 << 20
 
     @property
     def told(self) -> str:
@@ -339,6 +341,7 @@ def trainer(
 ) -> Callable[[str, int], TrainTask]:
     """Makes the task of a lineage, whose snapshots go onto `shelf`."""
     plan = train_plan(model, spec, snapshot_every)
+    plan = replace(plan, earlier_bytes=shelf.earlier_bytes)
 
     def save(learner: Learner, at: Moment) -> str | None:
         if not plan.durable:

@@ -51,7 +51,8 @@ class TrainPlan:
 
     A learner that is not `durable` has no arrays for checkpoints and snapshots: it is only compared
     with others. `start` says of a lineage that was started while its app ran where that was and
-    what it leaves out, to which a question's source is its field of the name `source`."""
+    what it leaves out, to which a question's source is its field of the name `source`.
+    `earlier_bytes` of its checkpoints are kept to go back to."""
 
     model: str
     lineage: str
@@ -65,6 +66,7 @@ class TrainPlan:
     label_topic: str = ""
     start: Start | None = None
     source: str = ""
+    earlier_bytes: int = 0
 
     @property
     def exclusions(self) -> Exclusions | None:
@@ -124,6 +126,10 @@ class TrainTask:
         if plan.start is not None:
             self._skips = list(plan.start.skips)
             self._cuts_from = plan.start.cuts_from
+
+    @property
+    def earlier_bytes(self) -> int:
+        return self._plan.earlier_bytes
 
     @property
     def has_caught_up(self) -> bool:

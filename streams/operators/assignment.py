@@ -21,6 +21,7 @@ from freshet.streams.operators.task import (
     Preparing,
     Recording,
     Refusable,
+    Returnable,
     Settling,
     Task,
     Ticking,
@@ -55,8 +56,8 @@ class Assignment:
     of its log when it was assigned, and of a recording task no further than `REACH`. `recording` is
     the task as one that records what it takes on, if it does, `preparing` as one that needs to be
     prepared, `filing` as one that may keep files, `settling` as one that may have to be saved by
-    itself, `ticking` as one that is told the time, and `refusable` as one of whose rows some may be
-    refused.
+    itself, `ticking` as one that is told the time, `refusable` as one of whose rows some may be
+    refused, and `returnable` as one of whose earlier checkpoints some are kept.
     """
 
     task: Task
@@ -73,6 +74,7 @@ class Assignment:
     settling: Settling | None = field(init=False)
     ticking: Ticking | None = field(init=False)
     refusable: Refusable | None = field(init=False)
+    returnable: Returnable | None = field(init=False)
 
     def __post_init__(self) -> None:
         # Once: what a protocol asks of a task costs more to find out than a batch's look-ups.
@@ -94,6 +96,10 @@ class Assignment:
         self.refusable = None
         if isinstance(self.task, Refusable):
             self.refusable = self.task
+        self.returnable = None
+        if isinstance(self.task, Returnable):
+            self.returnable = self.task
+            self.checkpoints.climb(self.returnable.earlier_bytes)
 
     @classmethod
     def resumed(
@@ -135,13 +141,18 @@ class Assignment:
         files: Sequence[Path] = ()
         state: PartedArrays
         full = full or (self.filing is not None and self.filing.wants_full)
+        clock_ms = None
+        if self.returnable is not None:
+            # Each holds everything: none has to stay for others, but as one to go back to.
+            full = True
+            clock_ms = self.task.finished
         if self.filing is not None and full:
             state = self.filing.dump_in_parts()
             files = self.filing.files()
         else:
             state = self.task.dump(full)
         if state:
-            self.checkpoints.save(self.next, state, full, changed, files)
+            self.checkpoints.save(self.next, state, full, changed, files, clock_ms)
             self.saved = self.next
         return bool(state)
 

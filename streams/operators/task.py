@@ -200,6 +200,17 @@ class Filing(Protocol):
         ...
 
 
+@runtime_checkable
+class Returnable(Protocol):
+    """A task that a person may want to go back with: a trainer. It dumps all of itself each
+    time."""
+
+    @property
+    def earlier_bytes(self) -> int:
+        """How many bytes of its earlier checkpoints are kept for that."""
+        ...
+
+
 def without_rows(batch: Batch) -> Batch | None:
     """One record of a freshet-owned log as a block of its tick alone; None if it is no block, or
     has no tick."""
