@@ -97,14 +97,14 @@ def rewind(
     """Start a lineage from what this one was at a moment. What came after that it skips, unless
     --relearn; it competes with the others, and this one goes on."""
     from freshet.figures import moment
-    from freshet.lineages.rewind import go_back, outlined
+    from freshet.lineages.rewind import Wanted, go_back, outlined
     from freshet.past.moments import ms_of
     from freshet.runs.opened import opened
     from freshet.runs.page_client import user
 
     console = terminal()
     with opened(run_dir) as run:
-        back = outlined(run, lineage, ms_of("--to", to), relearn, user(), why)
+        back = outlined(run, lineage, Wanted(ms_of("--to", to), relearn, user(), why))
         console.print(f"{back.name}, from {lineage} as of {moment(back.clock_ms)}")
         if back.until_ms is not None:
             console.print(f"skips {moment(back.to_ms)} to {moment(back.until_ms)}")
@@ -113,6 +113,52 @@ def rewind(
             return
         go_back(run, back)
     console.print("started; freshet models shows how far it is")
+
+
+@models.command("hold")
+def hold_model(
+    model: ModelName,
+    why: Annotated[str, typer.Option("--why", help="a reason, kept with what is skipped")],
+    run_dir: RunDir = DEFAULT,
+) -> None:
+    """Have a model learn nothing of what comes from now on; it answers as before. What is skipped
+    is counted, and can be learned later."""
+    from freshet.datasets.recorded_run import model_of
+    from freshet.lineages.hold import hold
+    from freshet.runs.opened import opened
+    from freshet.runs.page_client import user
+
+    with opened(run_dir) as run:
+        hold(run, model_of(run.app, model), user(), why)
+    terminal().print(f"model {model} skips what comes; freshet models shows how much")
+
+
+@models.command("resume")
+def resume_model(
+    model: ModelName,
+    learn_skipped: Annotated[
+        bool,
+        typer.Option("--learn-skipped", help="start lineages that learn what was skipped, too"),
+    ] = False,
+    why: Annotated[str, typer.Option("--why", help="a reason")] = "",
+    run_dir: RunDir = DEFAULT,
+) -> None:
+    """Have a model learn again what comes from now on."""
+    from freshet.datasets.recorded_run import model_of
+    from freshet.lineages.hold import learned_later, resume
+    from freshet.lineages.rewind import go_back
+    from freshet.runs.opened import opened
+    from freshet.runs.page_client import user
+
+    console = terminal()
+    with opened(run_dir) as run:
+        held = model_of(run.app, model)
+        skipped = resume(run, held, user(), why)
+        console.print(f"model {model} learns what comes")
+        if learn_skipped:
+            for back in learned_later(run, held, skipped, user()):
+                name = go_back(run, back)
+                console.print(f"{name} learns what was skipped")
 
 
 def archive(run_dir: RunDir = DEFAULT) -> None:

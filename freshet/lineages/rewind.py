@@ -10,11 +10,12 @@ from msgspec.structs import replace
 
 from freshet.learners.contract import LearnerSpec
 from freshet.learners.model import Model
-from freshet.learners.started import Span, Start, Started
+from freshet.learners.started import Start, Started
 from freshet.lineages.asked import read
 from freshet.lineages.start import begin, name_of, numbered
 from freshet.runs.opened import OpenedRun
 from freshet.schemas.errors import RequestError
+from freshet.schemas.models.spans import Span
 from freshet.schemas.wire.facts import one_line
 from freshet.streams.clock import WallClock
 from freshet.streams.ladder import Rung
@@ -35,14 +36,18 @@ class Return(NamedTuple):
     until_ms: int | None
 
 
-def outlined(
-    run: OpenedRun,
-    lineage: str,
-    to_ms: int,
-    relearn: bool,
-    by: str,
-    why: str = "",
-) -> Return:
+class Wanted(NamedTuple):
+    """To go back to a moment, and to `relearn` what came after it, or to skip that; by whom and
+    why. What is held until `held_until_ms` is learned, too."""
+
+    to_ms: int
+    relearn: bool
+    by: str
+    why: str = ""
+    held_until_ms: int = 0
+
+
+def outlined(run: OpenedRun, lineage: str, wanted: Wanted) -> Return:
     """What going back to a moment would mean, before anything is started.
 
     Raises:
@@ -50,16 +55,19 @@ def outlined(
         LogError: the log cannot be read.
     """
     model, spec = _found(run, lineage)
+    to_ms = wanted.to_ms
+    by = one_line(wanted.by)
     task = f"train:{model.name}.{lineage}:0"
     identity = run.log.bounds(run.app.examples_log_of(model)).identity
     url = run.settings.checkpoints_url
     rungs = list(_states(url, task, identity))
-    before = [rung for rung, _, _ in rungs if rung.at_ms <= to_ms]
+    # Earlier ones alone: between two ticks it may have learned of what came after the moment.
+    before = [rung for rung, _, _ in rungs if rung.at_ms < to_ms]
     if not before:
         raise _nothing_of_then(lineage, [rung for rung, _, _ in rungs])
     newest = max(before)
     place, offset = next((place, at) for rung, place, at in rungs if rung == newest)
-    finished = read(run, model).finished
+    finished = max(read(run, model).finished, wanted.held_until_ms)
     if to_ms > finished:
         raise RequestError(
             "--to",
@@ -67,17 +75,17 @@ def outlined(
             "Name a moment of its past.",
         )
     skips: tuple[Span, ...] = ()
-    if not relearn:
-        skips = (Span(to_ms, finished, one_line(by), "rewound"),)
+    if not wanted.relearn:
+        skips = (Span(to_ms, finished, by, "rewound"),)
     own = spec.start if isinstance(spec, Started) else None
     start = Start(
         own.learner if own is not None else spec.name,
         own.of if own is not None else lineage,
         0,
         lineage,
-        one_line(by),
+        by,
         WallClock().now_ms(),
-        one_line(why),
+        one_line(wanted.why),
         skips=skips,
         offset=offset,
         resumes=True,
@@ -93,7 +101,7 @@ def outlined(
             skips=(*own.skips, *skips),
         )
     (start,) = numbered(url, model, [start])
-    until_ms = None if relearn else finished
+    until_ms = None if wanted.relearn else finished
     return Return(
         model,
         start,

@@ -6,16 +6,16 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-import msgspec
 import numpy as np
 
 from freshet.learners.contract import LearnerSpec
 from freshet.learners.model import Model
 from freshet.learners.snapshots import folder as folders
-from freshet.learners.started import Span, Started
+from freshet.learners.started import Started
 from freshet.lineages.asked import Bools, Read, exclusions_of
 from freshet.runs.opened import OpenedRun
 from freshet.schemas.models.manifest import Manifest, parsed
+from freshet.schemas.models.spans import Span
 from freshet.streams.archive.events import EVENT
 from freshet.streams.operators import checkpoints
 from freshet.streams.operators.checkpoints import Checkpoints
@@ -83,7 +83,10 @@ def _skips(url: str, task: str, identity: str, spec: LearnerSpec) -> list[Span]:
     state = deltas[-1] if deltas else base
     if "skips" not in state:
         return []
-    return [msgspec.convert(span, Span) for span, _ in from_json(state["skips"])]
+    return [
+        Span(told["start"], told["until"], told["by"], told["why"])
+        for told in from_json(state["skips"])
+    ]
 
 
 def _skipped(read: Read, spans: Iterable[Span]) -> Bools:

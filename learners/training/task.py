@@ -8,20 +8,23 @@ function of the log alone.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from msgspec.structs import asdict, replace
 
 from freshet.learners.contract import Learner
-from freshet.learners.started import Span, Start
+from freshet.learners.started import Start
 from freshet.learners.training.exclusions import Exclusions
 from freshet.learners.training.pending import Pending
 from freshet.learners.training.prequential import Quality, RollingQuality, SliceQuality
 from freshet.learners.training.references import References
 from freshet.schemas.models.layout import Layout
+from freshet.schemas.models.spans import Span
 from freshet.schemas.models.vectors import Examples, VectorSchema
 from freshet.schemas.text.columns import Texts
 from freshet.schemas.text.keys import key_of, parts_of
@@ -41,6 +44,7 @@ from freshet.streams.operators.origins import Cursors, Ticks
 from freshet.streams.operators.task import Outputs, as_json, from_json, without_rows
 
 ROLLING_EXAMPLES = 5_000
+MOST_SKIPS = 20  # that are told; all are saved
 Arrays = dict[str, npt.NDArray[Any]]
 
 
@@ -121,10 +125,12 @@ class TrainTask:
         self._tick = self._cut_tick = blocks.NO_TICK
         self._learned = self._cuts = 0
         self._exclusions = plan.exclusions
-        self._skips: list[Span] = []
+        self._own_skips: tuple[Span, ...] = ()
+        self._held: tuple[Span, ...] = ()  # by people, while it runs
+        self._skipped: Counter[Span] = Counter()
         self._cuts_from = blocks.NO_TICK
         if plan.start is not None:
-            self._skips = list(plan.start.skips)
+            self._own_skips = plan.start.skips
             self._cuts_from = plan.start.cuts_from
 
     @property
@@ -205,7 +211,11 @@ class TrainTask:
         # Also of what is not learned: lineages are compared over the same examples.
         self._score(rows, fair)
         chosen = np.flatnonzero(is_fair & ~self._left_out(rows))
-        if len(chosen) and not self._skips_now():
+        span = self._skips_now()
+        if span is not None:
+            # By where it begins: it ends later than it is counted.
+            self._skipped[replace(span, until=None)] += len(chosen)
+        elif len(chosen):
             labels = rows.label[chosen].astype(np.float32)
             self._learner.learn(Examples(vectors_of(rows.fixed[chosen]), labels))
             self._learned += len(chosen)
@@ -215,10 +225,36 @@ class TrainTask:
             return np.zeros(len(rows), np.bool_)
         return self._exclusions.of(rows)
 
-    def _skips_now(self) -> bool:
-        """Whether what the open step holds is not to be learned. All of it was read since the
-        newest tick, since a tick closes it."""
-        return any(span.holds(self._tick) for span in self._skips)
+    def _skips_now(self) -> Span | None:
+        """Why what the open step holds is not to be learned, if it is not. All of it was read since
+        the newest tick, since a tick closes it."""
+        spans = (*self._own_skips, *self._held)
+        return next((span for span in spans if span.holds(self._tick)), None)
+
+    def hold(self, holds: Mapping[str, Sequence[Span]]) -> bool:
+        """When people held the model."""
+        found = self._of_its_time(holds.get(self._plan.model, ()))
+        if found == self._held:
+            return False
+        self._held = found
+        return True
+
+    def _of_its_time(self, spans: Sequence[Span]) -> tuple[Span, ...]:
+        """A lineage learns what others skipped before it was started: that is one reason to start
+        one."""
+        return tuple(
+            replace(span, start=max(span.start, self._cuts_from))
+            for span in spans
+            if span.until is None or span.until > self._cuts_from
+        )
+
+    def skips(self) -> list[dict[str, Any]]:
+        """What it did not learn, span by span, and by whom and why (`SkipFacts`)."""
+        found = []
+        for span in (*self._own_skips, *self._held):
+            count = self._skipped[replace(span, until=None)]
+            found.append({**asdict(span), "examples": count})
+        return found
 
     def _score(self, rows: ExampleRows, answered: npt.NDArray[np.intp]) -> None:
         p = self._pending.get(rows.ask[answered])
@@ -280,7 +316,7 @@ class TrainTask:
             for s, table in self._by_slice.items()
         }
         own = {"lineage": self._plan.lineage, "snapshots": self._cuts, "finished": self._tick}
-        return {**self.stats(), **own, "slices": slices}
+        return {**self.stats(), **own, "slices": slices, "skips": self.skips()[-MOST_SKIPS:]}
 
     def configure(self, settings: Mapping[str, Freshness], at: int) -> bool:
         """`snapshot_every` and `label_wait` of the label's topic."""
@@ -319,6 +355,8 @@ class TrainTask:
         numbers = [self._tick, self._cut_tick, self._learned, self._cuts, self._open_answers]
         state["numbers"] = as_json(numbers)
         state["settings"] = as_json(self._settings)
+        state["held"] = as_json([asdict(span) for span in self._held])
+        state["skips"] = as_json(self.skips())
         if self._open:
             state |= _dump_rows(_joined(self._open))
         return state
@@ -339,6 +377,12 @@ class TrainTask:
         numbers = from_json(state["numbers"])
         self._tick, self._cut_tick, self._learned, self._cuts, self._open_answers = numbers
         self._open = [_load_rows(state, self._layout.dtype)] if "open.kind" in state else []
+        # It may be the state of the lineage that it was started from.
+        self._held = self._of_its_time(_spans_of(state, "held"))
+        # Also those of before it went back to this state.
+        for told in from_json(state["skips"]) if "skips" in state else ():
+            count = told.pop("examples")
+            self._skipped[replace(Span(**told), until=None)] = count
         if "settings" in state and (settings := from_json(state["settings"])):
             self._settings = settings
             self._take_on(*settings[-1][1:])
@@ -349,6 +393,12 @@ class TrainTask:
         if not kept:
             return SliceQuality()
         return SliceQuality.restored(kept)
+
+
+def _spans_of(state: Mapping[str, npt.NDArray[Any]], name: str) -> tuple[Span, ...]:
+    if name not in state:  # of before there were any
+        return ()
+    return tuple(Span(**told) for told in from_json(state[name]))
 
 
 def _under(state: Mapping[str, npt.NDArray[Any]], prefix: str) -> Arrays:

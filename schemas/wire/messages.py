@@ -1,7 +1,7 @@
 """What roles tell each other: one JSON record each, told apart by `type`, on one of two logs of one
 partition.
 
-The *control* log carries decisions and what they rest on (`Cut`, `Verdict`, `NewLineage`,
+The *control* log carries decisions and what they rest on (`Cut`, `Verdict`, `NewLineage`, `Hold`,
 `Settled`, `Setting`, `Tick`): whoever follows it from its start knows the same, in the same order.
 The *reports* log carries everything else: how far each role is and how it is doing. There is much
 more of that, and who only acts on decisions is not woken by it.
@@ -92,6 +92,18 @@ class NewLineage(msgspec.Struct, frozen=True, tag="new_lineage", tag_field="type
 
     model: Name
     lineage: Name
+    by: Line
+    at: Moment
+
+
+class Hold(msgspec.Struct, frozen=True, tag="hold", tag_field="type"):
+    """A person holds the learning of a model, or lets it go on, from `tick` (app clock) on: what
+    trainers read meanwhile is not learned. `at` is wall, ms."""
+
+    model: Name
+    held: bool
+    tick: Moment
+    why: Line
     by: Line
     at: Moment
 
@@ -190,6 +202,7 @@ Message = (
     | Verdict
     | Ruling
     | NewLineage
+    | Hold
     | Settled
     | Swapped
     | Logged
@@ -200,7 +213,7 @@ Message = (
     | Setting
 )
 
-CONTROL = Cut | Verdict | Ruling | NewLineage | Settled | Setting | Tick
+CONTROL = Cut | Verdict | Ruling | NewLineage | Hold | Settled | Setting | Tick
 
 encode = msgspec.json.Encoder().encode
 _decoder: msgspec.json.Decoder[Message] = msgspec.json.Decoder(Message)

@@ -192,6 +192,16 @@ class ModelBoard:
             newest_approved=snapshots.approved,
             newest_refused=snapshots.refused,
             verdict=snapshots.verdict,
+            skips=[
+                s.SkipFigures(
+                    start_ms=skip["start"],
+                    until_ms=skip["until"],
+                    by=skip["by"],
+                    why=skip["why"],
+                    examples=skip["examples"],
+                )
+                for skip in told.get("skips", ())
+            ],
         )
 
     def _lineage_slices(self, lineage: str, told: Told) -> list[s.SliceFigures]:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import structlog
 
+from freshet.schemas.models.spans import Span
 from freshet.schemas.parted_arrays import PartedArrays
 from freshet.schemas.topics.topic import Freshness
 from freshet.streams.log.contract import Batch
@@ -18,6 +19,7 @@ from freshet.streams.operators.checkpoints import Checkpoints
 from freshet.streams.operators.task import (
     Claiming,
     Filing,
+    Holdable,
     Preparing,
     Recording,
     Refusable,
@@ -57,7 +59,8 @@ class Assignment:
     the task as one that records what it takes on, if it does, `preparing` as one that needs to be
     prepared, `filing` as one that may keep files, `settling` as one that may have to be saved by
     itself, `ticking` as one that is told the time, `refusable` as one of whose rows some may be
-    refused, and `returnable` as one of whose earlier checkpoints some are kept.
+    refused, `returnable` as one of whose earlier checkpoints some are kept, and `holdable` as one
+    whose learning may be held.
     """
 
     task: Task
@@ -75,6 +78,7 @@ class Assignment:
     ticking: Ticking | None = field(init=False)
     refusable: Refusable | None = field(init=False)
     returnable: Returnable | None = field(init=False)
+    holdable: Holdable | None = field(init=False)
 
     def __post_init__(self) -> None:
         # Once: what a protocol asks of a task costs more to find out than a batch's look-ups.
@@ -96,6 +100,9 @@ class Assignment:
         self.refusable = None
         if isinstance(self.task, Refusable):
             self.refusable = self.task
+        self.holdable = None
+        if isinstance(self.task, Holdable):
+            self.holdable = self.task
         self.returnable = None
         if isinstance(self.task, Returnable):
             self.returnable = self.task
@@ -172,7 +179,12 @@ class Assignment:
             self.next = int(batch.offsets[0])
         return found
 
-    def configure(self, settings: Mapping[str, Freshness], now: Since) -> bool:
+    def configure(
+        self,
+        settings: Mapping[str, Freshness],
+        now: Since,
+        holds: Mapping[str, Sequence[Span]] | None = None,
+    ) -> bool:
         """Take on what is set now, once that may be: `now` is how far its own log was read, records
         or not, and how far the control log. Whether it changed the task, which is then to be
         saved."""
@@ -181,7 +193,10 @@ class Assignment:
             return False
         self.settings_pending = None
         at = self.position
-        if not self.task.configure(settings, at):
+        is_changed = self.task.configure(settings, at)
+        if self.holdable is not None and holds is not None:
+            is_changed |= self.holdable.hold(holds)
+        if not is_changed:
             return False
         log.info("settings taken on", task=self.task.name, offset=at)
         self.next = at

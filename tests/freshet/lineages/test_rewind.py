@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from freshet.cli.main import cli
 from freshet.declared import lineages as record
 from freshet.learners.training.task import TrainTask
-from freshet.lineages.rewind import go_back, outlined
+from freshet.lineages.rewind import Wanted, go_back, outlined
 from freshet.roles import plans
 from freshet.runs.opened import opened
 from freshet.schemas.errors import RequestError
@@ -29,7 +29,7 @@ def saved_each_hour(hour: int, local: LocalRun) -> None:
 
 def rewound(folder: Path, lineage: str, to_ms: int = MOMENT, relearn: bool = False) -> str:
     with opened(folder) as run:
-        return go_back(run, outlined(run, lineage, to_ms, relearn, "ann"))
+        return go_back(run, outlined(run, lineage, Wanted(to_ms, relearn, "ann")))
 
 
 def learned_by_tick(local: LocalRun, tick_ms: int) -> Arrays:

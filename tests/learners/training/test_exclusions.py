@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from msgspec.structs import replace as with_fields
 
 from freshet.learners.logistic.learner import HashedLogistic
-from freshet.learners.started import Span, Start
+from freshet.learners.started import Start
 from freshet.schemas.models.layout import Layout
+from freshet.schemas.models.spans import Span
 from freshet.schemas.wire import blocks
 from freshet.schemas.wire.outcomes import ExampleRows
 from tests.learners.training.test_task import examples, long_log, plan, train
