@@ -94,6 +94,11 @@ class Settings(BaseSettings):
     )
     # Two at least: the one that is served, and the one before it to go back to.
     keep_snapshots: int = Field(20, ge=2, description="how many snapshots of each lineage are kept")
+    keep_checkpoints: ByteSize = Field(
+        ByteSize(32 << 20),
+        description="how many bytes of each lineage's earlier checkpoints are kept to go back to: "
+        "minutes, hours, days, weeks (0: none)",
+    )
     rows_memory: ByteSize = Field(
         ByteSize(0),
         description="memory for the rows of a process of views, such as 4GB; those used longest "

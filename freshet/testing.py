@@ -19,6 +19,7 @@ import numpy as np
 
 from freshet.app import App
 from freshet.declared import definitions
+from freshet.declared.lineages import Lineages
 from freshet.features.cold.memory import RowMemory
 from freshet.features.stores.complete_store import reflected
 from freshet.features.stores.contract import Store
@@ -45,7 +46,7 @@ from freshet.schemas.events.schema import EventSchema
 from freshet.schemas.models.manifest import made_for, why_not_for
 from freshet.schemas.topics.readers import INTAKE
 from freshet.schemas.topics.topic import Topic
-from freshet.schemas.wire.messages import Message, Settled, Tick
+from freshet.schemas.wire.messages import Message, NewLineage, Settled, Tick
 from freshet.serving.loading.live_model import LiveModel, asked_with
 from freshet.serving.release.judge import Judge
 from freshet.serving.release.release import Release
@@ -187,13 +188,16 @@ class LocalRun:
         self.messages: list[Message] = []
         self.swaps: list[Settled] = []
         self._partitions: dict[Operator, int] = {}
+        self._lineages = Lineages(app, self._checkpoints_url)
+        self._trained: set[str] = set()
         self.operators = self._operators()
         self._hydrators = self._hydrations()
         self._follower = Follower(self.log, app.control_log)
         signer = Signer.load(directory / "keys" / "qualifier")
         archive = directory / "snapshots"
         self._orders = OrderBook()
-        judges = [Judge(app.name, model, archive, self._trainer, signer) for model in app.models]
+        competing = self._lineages.app.models
+        judges = [Judge(app.name, model, archive, self._trainer, signer) for model in competing]
         self._releases = [Release(judge, self._tell, patient=True) for judge in judges]
         incomplete = beginnings.incomplete(self._checkpoints_url, app)
         models = [
@@ -255,8 +259,24 @@ class LocalRun:
                     "join", list(joins), lambda topic, partition: JoinTask(joins[topic], partition)
                 )
             )
-        made += [self._train(model, spec) for model in app.models for spec in model.learners]
-        return made
+        return [*made, *self._trainers()]
+
+    def _trainers(self) -> list[Operator]:
+        """Of lineages that have none yet: of what is declared, and of what was started beside."""
+        found = []
+        for model in self._lineages.take_up().models:
+            for spec in model.learners:
+                name = f"{model.name}.{model.lineage(spec)}"
+                if name not in self._trained:
+                    self._trained.add(name)
+                    found.append(self._train(model, spec))
+        return found
+
+    def _compete(self) -> None:
+        self.operators += self._trainers()
+        models = {model.name: model for model in self._lineages.app.models}
+        for release in self._releases:
+            release.compete(models[release.name])
 
     def _view_task(self, views: Mapping[str, View], store: Store) -> Callable[[str, int], Task]:
         def make(topic: str, partition: int) -> Task:
@@ -405,7 +425,10 @@ class LocalRun:
             self._checkpoints_url,
         )
         return self._operator(
-            f"train.{model.lineage(spec)}", [self.app.examples_log_of(model)], make
+            f"train.{model.lineage(spec)}",
+            [self.app.examples_log_of(model)],
+            make,
+            starts=plans.begins_at(spec),
         )
 
     def step(
@@ -437,6 +460,8 @@ class LocalRun:
             ComponentError: no rung can answer, or a role did not finish within a minute.
         """
         self._clock.set(start_ms)
+        # What was started since the last step takes part in this one.
+        self._settle()
         # Before anything of the step happens: answers must not know of it.
         answer = self._ask(start_ms, queries)
         for part in published(self.app, events):
@@ -500,6 +525,8 @@ class LocalRun:
         while found:
             self.messages += found
             orders: dict[str, Settled] = {}
+            if any(isinstance(message, NewLineage) for message in found):
+                self._compete()
             for message in found:
                 for release in self._releases:
                     release.note(message)

@@ -5,7 +5,8 @@
                answers where no model can, `release_config` when another lineage takes over
 `contract`     what a learner is, and a predictor; `catalog` lists them; `state` is what learners
                share when saved, `hashing` and `feature_kernels` how those that hash read features,
-               `sources` what a learner of the app's own consists of
+               `sources` what a learner of the app's own consists of; `started` is a learner once
+               more, over other examples
 `baseline_learner`, `logistic/`, `river/`, `ctr/`: the learners
 `inputs/`      numbers with knots, running scales, a reservoir of old examples
 `training/`    the role of one lineage: what was asked, quality by time and slice, when it steps

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from freshet.learners.contract import LearnerSpec
+from freshet.learners.started import Started
 from freshet.schemas.errors import DefinitionError
 from freshet.schemas.topics.digests import Facts, detailed
 
@@ -49,6 +50,8 @@ def definition_of(learner: LearnerSpec) -> Facts:
         DefinitionError: it prints as where it lies in memory, which no other process can tell; or
             its code has no text.
     """
+    if isinstance(learner, Started):
+        return {**definition_of(learner.spec), **learner.start.facts}
     declared = repr(learner)
     if _ADDRESS in declared:
         raise DefinitionError(

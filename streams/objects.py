@@ -129,6 +129,12 @@ class StoreOfObjects:
         with _translated(self._url):
             return bool(self._fs.isdir(path))
 
+    def info(self, path: str) -> dict[str, Any]:
+        """Raises `FileNotFoundError` where there is none."""
+        with _translated(self._url):
+            found: dict[str, Any] = self._fs.info(path)
+            return found
+
     def exists(self, path: str) -> bool:
         with _translated(self._url):
             return bool(self._fs.exists(path))

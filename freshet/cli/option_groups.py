@@ -135,6 +135,24 @@ class Questions:
 
 
 @dataclass(frozen=True, slots=True)
+class LeftOut:
+    """Which examples a lineage does not learn from."""
+
+    since: Annotated[
+        str, typer.Option("--from", help="learn from what was asked from this moment on")
+    ] = ""
+    where: Annotated[
+        str,
+        typer.Option(
+            "--except", help="but not where this is true, such as \"source = 'EWR'\" (SQL)"
+        ),
+    ] = ""
+    ids: Annotated[
+        str, typer.Option("--except-ids", help="nor from questions of the ids in this file")
+    ] = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Judged:
     """Which model is judged, by how often it cuts snapshots."""
 

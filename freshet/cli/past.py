@@ -1,5 +1,5 @@
-"""`freshet dataset` and `freshet backtest`: what a run's past holds, and what a definition would
-have been worth in it."""
+"""`freshet dataset`, `freshet backtest` and `freshet retrain`: what a run's past holds, what a
+definition would have been worth in it, and what is learned of it once more."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ from typing import Annotated
 
 import typer
 
-from freshet.cli.option_groups import Judged, Questions, grouped
-from freshet.cli.run import DEFAULT, RunDir
+from freshet.cli.option_groups import Judged, LeftOut, Questions, grouped
+from freshet.cli.run import DEFAULT, ModelName, RunDir
 from freshet.terminal import terminal
+
+Why = Annotated[str, typer.Option("--why", help="a reason, kept with the lineage")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="say what it means, and start nothing")]
 
 
 def dataset(
@@ -49,6 +52,41 @@ def backtest(
     run_backtest(run_dir, wanted, Shown(terminal(), out, as_json))
 
 
+def retrain(
+    model: ModelName,
+    learner: Annotated[
+        str, typer.Argument(help="one of its learners (default: each that can be served)")
+    ] = "",
+    *,
+    left_out: LeftOut,
+    why: Why = "",
+    dry_run: DryRun = False,
+    run_dir: RunDir = DEFAULT,
+) -> None:
+    """Learn once more from the examples of a run, but for some, beside the lineages that go on;
+    what is learned competes with them. Also while the app runs, or has stopped: then it begins
+    with the next run."""
+    from freshet.lineages.start import Wanted, begin, ids_in, outlined
+    from freshet.lineages.text import show_outline
+    from freshet.past.moments import ms_of
+    from freshet.runs.opened import opened
+    from freshet.runs.page_client import user
+
+    since = ms_of("--from", left_out.since) if left_out.since else None
+    ids = ids_in(Path(left_out.ids)) if left_out.ids else ()
+    wanted = Wanted(model, learner, since, left_out.where, ids, user(), why)
+    console = terminal()
+    with opened(run_dir) as run:
+        outline = outlined(run, wanted)
+        show_outline(outline, console)
+        if dry_run:
+            console.print("nothing was started; without --dry-run it is")
+            return
+        begin(run, outline.model, outline.starts)
+    console.print("started; freshet models shows how far they are")
+
+
 def register(cli: typer.Typer) -> None:
     cli.command("dataset")(grouped(dataset))
     cli.command("backtest")(grouped(backtest))
+    cli.command("retrain")(grouped(retrain))

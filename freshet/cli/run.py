@@ -21,6 +21,11 @@ topics = typer.Typer(
     invoke_without_command=True,
 )
 
+models = typer.Typer(
+    help="Lineages with their quality and snapshots; `rewind` goes back with one.",
+    invoke_without_command=True,
+)
+
 
 def status(run_dir: RunDir = DEFAULT) -> None:
     """Promises, outages, alerts, roles, lags, and what each model serves."""
@@ -64,13 +69,96 @@ def set_topic(
         terminal().print(f"{topic}: {key} is {now[key]} (was {before.get(key, '?')})")
 
 
-def models(run_dir: RunDir = DEFAULT) -> None:
+@models.callback()
+def list_models(context: typer.Context, run_dir: RunDir = DEFAULT) -> None:
     """Lineages with prequential quality by slice, snapshots, what is served and since when."""
+    if context.invoked_subcommand is not None:
+        return
     from freshet.cli.tables import show_models
     from freshet.runs.page_client import PageClient
 
     with PageClient(run_dir) as page:
         show_models(page.status(), terminal())
+
+
+@models.command("rewind")
+def rewind(
+    lineage: Lineage,
+    to: Annotated[str, typer.Option("--to", help="the moment, such as 2013-02-08T12:00 (UTC)")],
+    relearn: Annotated[
+        bool, typer.Option("--relearn", help="learn what came after it once more")
+    ] = False,
+    why: Annotated[str, typer.Option("--why", help="a reason, kept with the lineage")] = "",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="say what it means, and start nothing")
+    ] = False,
+    run_dir: RunDir = DEFAULT,
+) -> None:
+    """Start a lineage from what this one was at a moment. What came after that it skips, unless
+    --relearn; it competes with the others, and this one goes on."""
+    from freshet.figures import moment
+    from freshet.lineages.rewind import Wanted, go_back, outlined
+    from freshet.past.moments import ms_of
+    from freshet.runs.opened import opened
+    from freshet.runs.page_client import user
+
+    console = terminal()
+    with opened(run_dir) as run:
+        back = outlined(run, lineage, Wanted(ms_of("--to", to), relearn, user(), why))
+        console.print(f"{back.name}, from {lineage} as of {moment(back.clock_ms)}")
+        if back.until_ms is not None:
+            console.print(f"skips {moment(back.to_ms)} to {moment(back.until_ms)}")
+        if dry_run:
+            console.print("nothing was started; without --dry-run it is")
+            return
+        go_back(run, back)
+    console.print("started; freshet models shows how far it is")
+
+
+@models.command("hold")
+def hold_model(
+    model: ModelName,
+    why: Annotated[str, typer.Option("--why", help="a reason, kept with what is skipped")],
+    run_dir: RunDir = DEFAULT,
+) -> None:
+    """Have a model learn nothing of what comes from now on; it answers as before. What is skipped
+    is counted, and can be learned later."""
+    from freshet.datasets.recorded_run import model_of
+    from freshet.lineages.hold import hold
+    from freshet.runs.opened import opened
+    from freshet.runs.page_client import user
+
+    with opened(run_dir) as run:
+        hold(run, model_of(run.app, model), user(), why)
+    terminal().print(f"model {model} skips what comes; freshet models shows how much")
+
+
+@models.command("resume")
+def resume_model(
+    model: ModelName,
+    learn_skipped: Annotated[
+        bool,
+        typer.Option("--learn-skipped", help="start lineages that learn what was skipped, too"),
+    ] = False,
+    why: Annotated[str, typer.Option("--why", help="a reason")] = "",
+    run_dir: RunDir = DEFAULT,
+) -> None:
+    """Have a model learn again what comes from now on."""
+    from freshet.datasets.recorded_run import model_of
+    from freshet.lineages.hold import learned_later, resume
+    from freshet.lineages.rewind import go_back
+    from freshet.runs.opened import opened
+    from freshet.runs.page_client import user
+
+    console = terminal()
+    with opened(run_dir) as run:
+        held = model_of(run.app, model)
+        skipped = resume(run, held, user(), why)
+        console.print(f"model {model} learns what comes")
+        if learn_skipped:
+            for back in learned_later(run, held, skipped, user()):
+                name = go_back(run, back)
+                console.print(f"{name} learns what was skipped")
 
 
 def archive(run_dir: RunDir = DEFAULT) -> None:
@@ -160,5 +248,6 @@ def _rule(model: str, lineage: str, number: int, approved: bool, run_dir: str) -
 
 def register(cli: typer.Typer) -> None:
     cli.add_typer(topics, name="topics")
-    for command in (status, models, archive, approve, refuse, switch):
+    cli.add_typer(models, name="models")
+    for command in (status, archive, approve, refuse, switch):
         cli.command()(command)

@@ -207,6 +207,14 @@ def _show_decisions(model: ModelFigures, console: Console) -> None:
     if model.decision:
         console.print(f"release: {model.decision}", highlight=False, markup=False)
     for lineage in model.lineages:
+        for skip in lineage.skips:
+            until = "now" if skip.until_ms is None else moment(skip.until_ms)
+            console.print(
+                f"  {lineage.name}: skipped {count(skip.examples)} examples, "
+                f"{moment(skip.start_ms)} to {until}, by {skip.by}: {skip.why}",
+                highlight=False,
+                markup=False,
+            )
         verdicts = [lineage.verdict]
         # Else the verdict is that of the refused one, and says why itself.
         if lineage.refused and not lineage.refused_last:

@@ -18,7 +18,7 @@ import msgspec
 import structlog
 from msgspec.structs import replace
 
-from freshet.processes.crew import SERVE, Place, beside, scorer_of, whole
+from freshet.processes.crew import SERVE, Place, beside, scorer_of, started, whole
 from freshet.processes.supervisor import RoleSpec
 from freshet.schemas.errors import FreshetError
 from freshet.streams.clock import wall_now_ms
@@ -91,6 +91,11 @@ class Applier:
             self._begin(asked.version)
             return beside(self._place, active, kept, self._versions.of(asked.version), self._scorer)
         return whole(self._place, active, kept, self._scorer)
+
+    def trainers(self) -> list[RoleSpec]:
+        """Of lineages that were started of what the active version declares."""
+        active, _ = self._active()
+        return started(self._place, active)
 
     def _is_built(self, asked: Applying, active: Version) -> bool:
         if asked.version == active.number or progress.back_is_asked(self._run_dir):

@@ -7,9 +7,10 @@ import socket
 from collections.abc import Collection
 from typing import NamedTuple
 
+from freshet.declared.lineages import trainers
 from freshet.processes.supervisor import RoleSpec
 from freshet.roles.names import HYDRATE
-from freshet.roles.process import run_role
+from freshet.roles.process import ANEW, run_role
 from freshet.schemas.topics import readers
 from freshet.settings import Settings
 from freshet.versions.owners import owners
@@ -44,6 +45,12 @@ def whole(place: Place, active: Version, kept: Version | None, scorer: str) -> l
     fed = others_of([kept], active)
     own = Part(active.number, fed=fed)
     return [_spec(place, active, role, own, scorer) for role in _roles(place, active)]
+
+
+def started(place: Place, active: Version) -> list[RoleSpec]:
+    """The trainers of lineages that were started while the run goes on."""
+    names = trainers(place.settings.checkpoints_url, active.roles)
+    return [_of(place, active, name, "", Part(active.number)) for name in names]
 
 
 def beside(
@@ -88,8 +95,9 @@ def _some(version: Version, role: str, owned: Collection[str]) -> bool:
 def _roles(place: Place, version: Version) -> list[str]:
     archived = place.settings.archive_url is not None
     found = [role for role in version.roles if archived or role.split(".")[0] != readers.ARCHIVE]
-    # It ends at once where nothing is to be built of the past.
-    return [*found, HYDRATE]
+    url = place.settings.checkpoints_url
+    # The last one ends at once where nothing is to be built of the past.
+    return [*found, *trainers(url, found), HYDRATE]
 
 
 def _spec(place: Place, version: Version, role: str, part: Part, scorer: str) -> RoleSpec:
@@ -120,4 +128,5 @@ def _of(place: Place, version: Version, role: str, member: str, part: Part) -> R
         run_role,
         (file, role, place.settings, member, version.digest, part),
         ends=role == HYDRATE,
+        anew=ANEW,
     )

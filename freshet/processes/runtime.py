@@ -16,6 +16,7 @@ from typing import Any
 import structlog
 
 from freshet.app import App
+from freshet.declared.lineages import trainers
 from freshet.features.catalog import open_store
 from freshet.hydration import past_columns
 from freshet.hydration import record as hydrations
@@ -27,20 +28,22 @@ from freshet.processes.supervisor import RoleSpec, Supervisor
 from freshet.processes.versioned import log_folder, take
 from freshet.roles import preflight
 from freshet.roles.names import HYDRATE, role_names
-from freshet.roles.process import run_role
+from freshet.roles.process import ANEW, run_role
 from freshet.runs import children, folder, logs
 from freshet.runs import record as run_record
 from freshet.runs.archived import over_archive
 from freshet.runs.clusters import routed
 from freshet.runs.lock import RunLock
 from freshet.schemas.addresses import authority
-from freshet.schemas.errors import ComponentError, FreshetError
+from freshet.schemas.errors import ComponentError, FreshetError, LogError
 from freshet.schemas.topics.readers import ARCHIVE
+from freshet.schemas.wire.messages import NewLineage
 from freshet.servers.redis_server import RedisServer
 from freshet.servers.server import free_ports
 from freshet.serving.edge.sockets import bound, resolved
 from freshet.settings import Settings
 from freshet.streams.catalog import open_log
+from freshet.streams.control.channels import Follower
 from freshet.streams.log.contract import Log
 from freshet.streams.objects import plain
 from freshet.streams.outages import Outages
@@ -50,6 +53,7 @@ from freshet.versions.record import Left
 log = structlog.get_logger()
 KEEP_SECONDS = 0.5
 LOOK_SECONDS = 0.1  # between two looks at whether another version is asked for
+LISTEN_SECONDS = 0.5
 RETRY_SECONDS = 1.0
 # In a replay, by role: each step waits for the others, learners are waited for now and then, and
 # the archive by nobody. Somebody may look at the page: it is to show where the replay is.
@@ -140,6 +144,10 @@ class Runtime:
         self._stack.callback(self.supervisor.stop)
         if self._applier is not None:
             self._watch(self._applier)
+        begin = Thread(target=self._begin_lineages, name="lineages", daemon=True)
+        self._stack.callback(begin.join)
+        self._stack.callback(self._ending.set)
+        begin.start()
 
     def _place(self) -> Place | None:
         """Where versions of the app are; None where it runs from its own folder."""
@@ -159,23 +167,49 @@ class Runtime:
         if place is not None:
             self._applier = Applier(place, self.supervisor, self._take_back, self._moved)
             return self._applier.specs()
+        declared = role_names(self.app)
+        url = self.settings.checkpoints_url
         specs = [
-            RoleSpec(
-                name,
-                run_role,
-                self._args_of(name),
-                behind=_behind(name) if self.settings.replay else 0,
-            )
-            for name in role_names(self.app)
+            self._role(name)
+            for name in [*declared, *trainers(url, declared)]
             if name.split(".")[0] != ARCHIVE or self.settings.archive_url is not None
         ]
-        url = self.settings.checkpoints_url
         if hydrations.unfinished(url, self.app) or past_columns.unfinished(url, self.app):
-            specs.append(RoleSpec(HYDRATE, run_role, self._args_of(HYDRATE), ends=True))
+            specs.append(self._role(HYDRATE, ends=True))
         return specs
 
-    def _args_of(self, name: str) -> tuple[Any, ...]:
-        return (self._path, name, self.settings, "", self.app.digest)
+    def _role(self, name: str, ends: bool = False) -> RoleSpec:
+        args = (self._path, name, self.settings, "", self.app.digest)
+        behind = _behind(name) if self.settings.replay else 0
+        return RoleSpec(name, run_role, args, ends, behind, ANEW)
+
+    def _begin_lineages(self) -> None:
+        """Start the trainers of lineages that somebody starts while all runs."""
+        # Logs are not thread-safe: this one is of the thread alone.
+        own = open_log(self.settings.log_url, outages=self.outages)
+        follower = Follower(own, self.app.control_log)
+        while not self._ending.is_set():
+            try:
+                told = follower.poll(LISTEN_SECONDS)
+            except LogError as error:
+                log.warning("log is away; no lineage can be started", error=str(error))
+                self._ending.wait(LISTEN_SECONDS)
+                continue
+            if any(isinstance(message, NewLineage) for message in told):
+                known = self.supervisor.facts()
+                for spec in self._trainers():
+                    if spec.name not in known:
+                        log.info("lineage begins", role=spec.name)
+                        self.supervisor.add(spec)
+        follower.close()
+        own.close()
+
+    def _trainers(self) -> list[RoleSpec]:
+        """Of lineages that were started, of what is active now."""
+        if self._applier is not None:
+            return self._applier.trainers()
+        url = self.settings.checkpoints_url
+        return [self._role(name) for name in trainers(url, role_names(self.app))]
 
     def _watch(self, applier: Applier) -> None:
         """See whether another version is asked for, and carry that out."""

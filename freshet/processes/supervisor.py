@@ -41,14 +41,16 @@ SAFE_PATH = "PYTHONSAFEPATH"
 class RoleSpec:
     """A process to keep alive: `target(*args)` runs in it. `name` is unique, such as
     `train:late.river-1a2b3c4d`. One that `ends` has done its work when it ends without an error,
-    and is not started again then. The further one is `behind` (niceness, 0 to 19), the more of the
-    processor is left to others who want it; but it goes on all the same."""
+    and is not started again then. One that ends with status `anew` is to go on in another process,
+    which is no failure. The further one is `behind` (niceness, 0 to 19), the more of the processor
+    is left to others who want it; but it goes on all the same."""
 
     name: str
     target: Callable[..., None]
     args: tuple[Any, ...]
     ends: bool = False
     behind: int = 0
+    anew: int | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -112,17 +114,18 @@ class Supervisor:
         for spec in replaced:
             if there[spec.name].spec != spec:
                 self._stop_some([there[spec.name]])
-                self._add(spec)
+                self.add(spec)
         for name, spec in wanted.items():
             if name not in there:
-                self._add(spec)
+                self.add(spec)
 
     def _stop_some(self, gone: Sequence[_Child]) -> None:
         with self._lock:
             self._children = [child for child in self._children if child not in gone]
         self._end(gone)
 
-    def _add(self, spec: RoleSpec) -> None:
+    def add(self, spec: RoleSpec) -> None:
+        """One more process to keep alive."""
         with self._lock:
             if self._stopping.is_set():
                 return
@@ -184,6 +187,10 @@ class Supervisor:
                 return
             if (child.spec.ends and process.exitcode == 0) or child.may_end:
                 child.is_done = True
+                return
+            if process.exitcode == child.spec.anew:
+                log.info("role goes on in another process", child=child.spec.name)
+                self._spawn(child)
                 return
             steady = time.monotonic() - child.started_at > STEADY_SECONDS
             child.failures = 0 if steady else child.failures + 1

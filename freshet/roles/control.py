@@ -12,12 +12,13 @@ from functools import partial
 import structlog
 import uvicorn
 
+from freshet.declared.lineages import Lineages
 from freshet.retention import check_change
 from freshet.roles import plans
 from freshet.roles.context import Context
 from freshet.roles.gathering import Gathering
 from freshet.roles.interface import VERSION, catalogue_of
-from freshet.roles.names import members_of
+from freshet.roles.names import Members
 from freshet.roles.reporter import Reporter, announce
 from freshet.runs import children
 from freshet.schemas.errors import LogError
@@ -60,10 +61,11 @@ def run(ctx: Context) -> None:
     declared = plans.declared(app, ctx.settings.snapshot_every)
     topics = [replace(t, freshness=declared[t.name]) for t in app.topics]
     board = Board(app.name, topics, app.views, app.models, history, ctx.settings.replay)
+    lineages = Lineages(app, ctx.settings.checkpoints_url)
     board.own_outages = ctx.vitals.outages.current
     board.switches = lambda: ctx.switches.current
     board.children = lambda: children.read(ctx.settings.local_path)
-    is_member = members_of(app)
+    is_member = Members(lambda: lineages.app)
     board.belongs = lambda name: is_member(name) and not children.made_room(name, board.children())
     board.applying = partial(how_far, ctx.settings.local_path)
     reporter = Reporter(ctx)
@@ -109,7 +111,7 @@ def run(ctx: Context) -> None:
     ]
     described = http_docs.routes(VERSION, catalogue_of(app), beside, protocol=False)
     threads = [
-        ctx.thread(_gather, ctx, board),
+        ctx.thread(_gather, ctx, board, lineages),
         ctx.thread(_save_history, ctx, history),
         ctx.thread(_read_statistics, ctx, book),
         ctx.thread(_save_served, ctx, board),
@@ -170,9 +172,9 @@ def _save_history(ctx: Context, history: History) -> None:
     history_file.save(ctx.settings.shared_url, ctx.app.name, history)
 
 
-def _gather(ctx: Context, board: Board) -> None:
+def _gather(ctx: Context, board: Board, lineages: Lineages) -> None:
     """Follow what is said; observe once a second."""
-    gathering = Gathering(ctx.log, ctx.app, board)
+    gathering = Gathering(ctx.log, ctx.app, board, lineages)
     observed_at = 0.0
     while not ctx.stop.is_set():
         try:

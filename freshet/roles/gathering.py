@@ -6,6 +6,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from freshet.app import App
+from freshet.declared.lineages import Lineages
+from freshet.schemas.wire.messages import NewLineage
 from freshet.serving.board.board import Board
 from freshet.streams.control.channels import Follower
 from freshet.streams.log.contract import Log, Reader, TopicPartition
@@ -16,8 +18,9 @@ MOST_RECORDS = 10_000  # of a partition at once
 class Gathering:
     """Feeds a board. Not thread-safe."""
 
-    def __init__(self, log: Log, app: App, board: Board) -> None:
+    def __init__(self, log: Log, app: App, board: Board, lineages: Lineages | None = None) -> None:
         self._log = log
+        self._lineages = lineages
         self._board = board
         self._models = {app.examples_log_of(m): m.name for m in app.models}
         self._channels = app.channels
@@ -37,6 +40,8 @@ class Gathering:
         if self._past is None:
             self._past = self._begin()
         for message in self._follower.poll(0.0):
+            if isinstance(message, NewLineage):
+                self._compete()
             self._board.note(message)
         if self._examples is not None:
             for batch in self._examples.poll(MOST_RECORDS, 0.0):
@@ -46,6 +51,11 @@ class Gathering:
         self._past = {
             topic: end for topic, end in self._past.items() if reached.get(topic, 0) < end
         }
+
+    def _compete(self) -> None:
+        if self._lineages is not None:
+            for model in self._lineages.take_up().models:
+                self._board.compete(model)
 
     def _begin(self) -> dict[str, int]:
         """Where those logs end that hold anything; each has one partition. Examples are read from

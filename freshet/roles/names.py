@@ -57,6 +57,22 @@ def members_of(app: App) -> Callable[[str], bool]:
     return belongs
 
 
+class Members:
+    """The same of an app that gets more lineages while it runs."""
+
+    def __init__(self, app: Callable[[], App]) -> None:
+        self._app = app
+        self._known = app()
+        self._belongs = members_of(self._known)
+
+    def __call__(self, name: str) -> bool:
+        now = self._app()
+        if now is not self._known:
+            self._known = now
+            self._belongs = members_of(now)
+        return self._belongs(name)
+
+
 def trained_by(app: App, name: str) -> tuple[Model, LearnerSpec]:
     """The model and learner of a trainer's name: `train.<model>.<lineage>`, or
     `train.<model>.<learner>`.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from functools import partial
@@ -12,6 +13,8 @@ from freshet.features.cold.memory import RowMemory
 from freshet.features.views.task import ViewTask
 from freshet.hydration.hydrator import past_of
 from freshet.learners.snapshots.signing import Signer
+from freshet.learners.started import Started
+from freshet.learners.training.task import TrainTask
 from freshet.roles import plans
 from freshet.roles.context import Context, earlier_schemas, pace_of
 from freshet.roles.names import archives, topics_of, trained_by
@@ -40,6 +43,7 @@ logger = structlog.get_logger()
 SHORTEN_SECONDS = 30.0
 # What comes meanwhile is archived together: each record by itself would cost as much as ten.
 GATHER_SECONDS = 0.5
+NICE = 19  # there is no less
 # For how long a view takes its store for the one that it was: no longer than until a tick comes.
 TRUSTED_SECONDS = 1.0
 
@@ -161,22 +165,56 @@ def join(ctx: Context) -> None:
     ctx.operator(list(models), lambda topic, p: JoinTask(models[topic], p)).run(ctx.stop)
 
 
-def train(ctx: Context) -> None:
-    """One lineage; see `trained_by` for what its role is called."""
+def train(ctx: Context) -> bool:
+    """One lineage; see `trained_by` for what its role is called. Whether it is to go on in another
+    process."""
     model, spec = trained_by(ctx.app, ctx.name)
     key = Signer.load(ctx.settings.keys_dir / "trainer")
-    shelf = plans.Shelf(ctx.settings.snapshots_url, key, ctx.vitals.outages)
-    url = ctx.settings.checkpoints_url
+    shelf = plans.Shelf(
+        ctx.settings.snapshots_url,
+        key,
+        ctx.vitals.outages,
+        ctx.settings.keep_checkpoints,
+    )
     make = plans.trainer(
         ctx.app,
         model,
         spec,
         shelf,
         ctx.settings.snapshot_every,
-        url,
+        ctx.settings.checkpoints_url,
     )
+    examples = ctx.app.examples_log_of(model)
     steering = Steering(held=lambda: not ctx.switches.current.learn.on)
-    ctx.operator([ctx.app.examples_log_of(model)], make, steering).run(ctx.stop)
+    if isinstance(spec, Started):
+        return _train_started(ctx, examples, make, spec)
+    ctx.operator([examples], make, steering).run(ctx.stop)
+    return False
+
+
+def _train_started(
+    ctx: Context, examples: str, make: Callable[[str, int], TrainTask], spec: Started
+) -> bool:
+    """A lineage that was started later has what processor time others leave, until it has caught
+    up with them; whether it is to go on in another process then, since none gets back what it gave
+    away of that."""
+    is_nice = False
+    has_caught_up = False
+
+    def held() -> bool:
+        nonlocal is_nice, has_caught_up
+        tasks = [task for task in operator.tasks() if isinstance(task, TrainTask)]
+        if not is_nice and any(not task.has_caught_up for task in tasks):
+            os.nice(NICE)
+            is_nice = True
+        elif is_nice and tasks and all(task.has_caught_up for task in tasks):
+            has_caught_up = True
+            ctx.stop.set()
+        return not ctx.switches.current.learn.on
+
+    operator = ctx.operator([examples], make, Steering(held=held), starts=plans.begins_at(spec))
+    operator.run(ctx.stop)
+    return has_caught_up
 
 
 def archive(ctx: Context) -> None:

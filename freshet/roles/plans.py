@@ -18,6 +18,7 @@ from freshet.learners.model import Model
 from freshet.learners.snapshots import files as snapshots
 from freshet.learners.snapshots.golden import attested
 from freshet.learners.snapshots.signing import Signer
+from freshet.learners.started import Started
 from freshet.learners.training.task import (
     Moment,
     TrainPlan,
@@ -306,6 +307,8 @@ def train_plan(model: Model, learner: LearnerSpec, snapshot_every: str = "") -> 
         getattr(learner, "servable", True),
         model.label.topic.name,
         _with_slices(model, model.vectors_of(learner)),
+        learner.start if isinstance(learner, Started) else None,
+        model.on.source or "",
     )
 
 
@@ -318,12 +321,23 @@ def _with_slices(model: Model, own: VectorSchema) -> VectorSchema:
     return replace(own, categories=(*own.categories, *more), meanings=tuple(meanings))
 
 
+def begins_at(learner: LearnerSpec) -> Callable[[str], Mapping[int, int]]:
+    """Where a lineage without a checkpoint begins to read: of one that was started later, that is
+    said."""
+    offsets: Mapping[int, int] = {}
+    if isinstance(learner, Started):
+        offsets = {0: learner.start.offset}
+    return lambda log: offsets
+
+
 class Shelf(NamedTuple):
-    """Where snapshots go, the key that signs them, and who is told while the disk is full."""
+    """Where snapshots go, the key that signs them, who is told while the disk is full, and how many
+    bytes of a trainer's earlier checkpoints are kept."""
 
     place: str
     key: Signer
     outages: Outages
+    earlier_bytes: int = 32 << 20
 
     @property
     def told(self) -> str:
@@ -345,6 +359,7 @@ def trainer(
     anybody read them lies below `url` (empty: nowhere)."""
     plan = train_plan(model, spec, snapshot_every)
     past = ColumnsOfLineage(url, model, plan.vectors) if url else None
+    plan = replace(plan, earlier_bytes=shelf.earlier_bytes)
 
     def save(learner: Learner, at: Moment) -> str | None:
         if not plan.durable:

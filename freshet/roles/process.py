@@ -15,6 +15,7 @@ import structlog
 from msgspec.structs import replace
 
 from freshet.app import App, load
+from freshet.declared.lineages import running
 from freshet.learners.snapshots.signing import create_key, publish
 from freshet.roles import preflight
 from freshet.roles.context import Context
@@ -60,6 +61,8 @@ ROLES = {
     "control": ("freshet.roles.control", "run"),
 }
 NICE = 19  # there is no less
+# The status of a role that is to go on in another process.
+ANEW = 4
 # Roles that sign, and the name of their key.
 SIGNERS = {"train": "trainer", "release": "qualifier"}
 
@@ -113,16 +116,20 @@ def run_role(
         else:
             preflight.check(app, opened, given, elsewhere(app, name))
         log.info("role starts", pid=os.getpid())
+        # After what is declared was checked: with what was started beside that.
+        app = running(app, given.checkpoints_url)
         ctx = Context(
             app, given, name, opened, stop, vitals, SwitchBoard(given.local_path), member, part
         )
         with _measured(ctx):
-            getattr(import_module(module), function)(ctx)
+            goes_on = getattr(import_module(module), function)(ctx)
         if ctx.faults:
             raise ctx.faults[0]
         _say_that_it_ends(ctx)
         opened.close()
         log.info("role ends")
+        if goes_on:
+            raise SystemExit(ANEW)
     except FreshetError as error:
         log.error("role fails", error=str(error), exc_info=True)
         raise SystemExit(3) from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
+from freshet.declared.lineages import with_started
 from freshet.learners.snapshots.signing import Signer, Verifier
 from freshet.roles.context import Context
 from freshet.schemas.wire import messages
@@ -49,6 +50,8 @@ def run(ctx: Context) -> None:
         held = not ctx.switches.current.release.on
         for desk in desks:
             for m in found:
+                if isinstance(m, messages.NewLineage) and m.model == desk.name:
+                    desk.compete(with_started(desk.judge.model, ctx.settings.checkpoints_url))
                 desk.note(m)
             if follower.position >= said_before:  # what was decided before a restart is known first
                 decide = desk.rule if held else desk.act

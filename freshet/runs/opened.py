@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from freshet.app import App, load
+from freshet.declared.lineages import running
 from freshet.runs import folder
 from freshet.runs import record as run_record
 from freshet.runs.archived import over_archive
@@ -62,6 +63,8 @@ def opened(run_dir: str | Path) -> Iterator[OpenedRun]:
         store=record.store,
         archive=record.archive,
     )
+    # With the lineages that were started of it.
+    app = running(app, given.checkpoints_url)
     log = over_archive(app, routed(app, open_log(record.log), given.clusters), given)
     try:
         yield OpenedRun(app, log, given)

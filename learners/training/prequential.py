@@ -127,10 +127,13 @@ class SliceQuality:
         )
 
     def checkpoint(self) -> dict[str, npt.NDArray[Any]]:
+        filled = np.flatnonzero(self._bins)
         return {
             "slices": pack_json([self._limit, self._places]),
             "sums": self._sums.copy(),
-            "bins": self._bins.copy(),
+            # Few of them hold anything, and there are many.
+            "filled": filled.astype(np.int32),
+            "counts": self._bins.reshape(-1)[filled],
         }
 
     @staticmethod
@@ -140,7 +143,10 @@ class SliceQuality:
         # In the order of first sight, which is that of the places.
         out._places = dict(sorted(places.items(), key=lambda item: int(item[1])))
         out._sums = state["sums"].copy()
-        out._bins = state["bins"].copy()
+        if "bins" in state:  # all of them, as they were once saved
+            out._bins = state["bins"].copy()
+        else:
+            out._bins.reshape(-1)[state["filled"]] = state["counts"]
         return out
 
     def _place(self, name: str) -> int:

@@ -8,20 +8,25 @@ function of the log alone.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from msgspec.structs import asdict, replace
 
 from freshet.learners.contract import Learner
+from freshet.learners.started import Start
+from freshet.learners.training.exclusions import Exclusions
 from freshet.learners.training.past_columns import PastColumns
 from freshet.learners.training.pending import Pending
 from freshet.learners.training.prequential import Quality, RollingQuality, SliceQuality
 from freshet.learners.training.references import References
 from freshet.schemas.errors import SchemaError
 from freshet.schemas.models.layout import Layout
+from freshet.schemas.models.spans import Span
 from freshet.schemas.models.vectors import Examples, Vectors, VectorSchema
 from freshet.schemas.text.columns import Texts
 from freshet.schemas.text.keys import key_of, parts_of
@@ -43,6 +48,7 @@ from freshet.streams.operators.origins import Cursors, Ticks
 from freshet.streams.operators.task import NotYet, Outputs, as_json, from_json, without_rows
 
 ROLLING_EXAMPLES = 5_000
+MOST_SKIPS = 20  # that are told; all are saved
 Arrays = dict[str, npt.NDArray[Any]]
 Bools = npt.NDArray[np.bool_]
 
@@ -54,7 +60,9 @@ class TrainPlan:
 
     A learner that is not `durable` has no arrays for checkpoints and snapshots: it is only compared
     with others. `reads` are its vectors with the categories of `slices` behind its own (None: it
-    reads those itself)."""
+    reads those itself). `start` says of a lineage that was started while its app ran where that was
+    and what it leaves out, to which a question's source is its field of the name `source`.
+    `earlier_bytes` of its checkpoints are kept to go back to."""
 
     model: str
     lineage: str
@@ -67,6 +75,18 @@ class TrainPlan:
     durable: bool = True
     label_topic: str = ""
     reads: VectorSchema | None = None
+    start: Start | None = None
+    source: str = ""
+    earlier_bytes: int = 0
+
+    @property
+    def exclusions(self) -> Exclusions | None:
+        """What it leaves out; None where that is nothing."""
+        start = self.start
+        if start is None or (start.since is None and not start.where and not start.ids):
+            return None
+        reads = self.reads or self.vectors
+        return Exclusions(reads, self.source, start.since, start.where, start.ids)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +151,23 @@ class TrainTask:
         self._ticks = Ticks()
         self._tick = self._cut_tick = blocks.NO_TICK
         self._learned = self._cuts = self._reconstructed = 0
+        self._exclusions = plan.exclusions
+        self._own_skips: tuple[Span, ...] = ()
+        self._held: tuple[Span, ...] = ()  # by people, while it runs
+        self._skipped: Counter[Span] = Counter()
+        self._cuts_from = blocks.NO_TICK
+        if plan.start is not None:
+            self._own_skips = plan.start.skips
+            self._cuts_from = plan.start.cuts_from
+
+    @property
+    def earlier_bytes(self) -> int:
+        return self._plan.earlier_bytes
+
+    @property
+    def has_caught_up(self) -> bool:
+        """Whether it has come to where the others were when it was started."""
+        return self._tick >= self._cuts_from
 
     @property
     def finished(self) -> int:
@@ -178,7 +215,12 @@ class TrainTask:
         part = table.slice(fresh.start, fresh.stop - fresh.start)
         rows = ExampleRows.from_arrow(part, self._layout)
         lacking = self._complete(rows, layout_of(part))
-        answers = np.cumsum((rows.kind == LABELLED) | (rows.kind == CORRECTED))
+        if self._exclusions is not None:
+            kept = np.flatnonzero(~self._exclusions.too_early(rows))
+            rows = _chosen(rows, kept)
+            lacking = lacking[kept]
+        # Steps close as if nobody had asked what is left out.
+        answers = np.cumsum(_is_answer(rows) & ~self._left_out(rows))
         first = 0
         while first < len(rows):
             before = int(answers[first - 1]) if first else 0
@@ -227,16 +269,50 @@ class TrainTask:
             p = self._learner.predict(self._vectors(fixed))
             self._pending.put(rows.ask[asked], np.ascontiguousarray(fixed["asked_at"]), p)
         # What saw the future would flatter the figures as it would the weights.
-        fair = np.flatnonzero(
-            ((rows.kind == LABELLED) | (rows.kind == CORRECTED)) & ~rows.saw_future
+        is_fair = _is_answer(rows) & ~rows.saw_future
+        fair = np.flatnonzero(is_fair)
+        if not len(fair):
+            return
+        # Also of what is not learned: lineages are compared over the same examples.
+        self._score(rows, fair)
+        chosen = np.flatnonzero(is_fair & ~self._left_out(rows))
+        span = self._skips_now()
+        if span is not None:
+            # By where it begins: it ends later than it is counted.
+            self._skipped[replace(span, until=None)] += len(chosen)
+        elif len(chosen):
+            labels = rows.label[chosen].astype(np.float32)
+            self._learner.learn(Examples(self._vectors(rows.fixed[chosen]), labels))
+            self._learned += len(chosen)
+            self._reconstructed += int(np.count_nonzero(lacking[chosen]))
+
+    def _left_out(self, rows: ExampleRows) -> npt.NDArray[np.bool_]:
+        if self._exclusions is None:
+            return np.zeros(len(rows), np.bool_)
+        return self._exclusions.of(rows)
+
+    def _skips_now(self) -> Span | None:
+        """Why what the open step holds is not to be learned, if it is not. All of it was read since
+        the newest tick, since a tick closes it."""
+        spans = (*self._own_skips, *self._held)
+        return next((span for span in spans if span.holds(self._tick)), None)
+
+    def hold(self, holds: Mapping[str, Sequence[Span]]) -> bool:
+        """When people held the model."""
+        found = self._of_its_time(holds.get(self._plan.model, ()))
+        if found == self._held:
+            return False
+        self._held = found
+        return True
+
+    def _of_its_time(self, spans: Sequence[Span]) -> tuple[Span, ...]:
+        """A lineage learns what others skipped before it was started: that is one reason to start
+        one."""
+        return tuple(
+            replace(span, start=max(span.start, self._cuts_from))
+            for span in spans
+            if span.until is None or span.until > self._cuts_from
         )
-        if len(fair):
-            self._score(rows, fair)
-            self._learner.learn(
-                Examples(self._vectors(rows.fixed[fair]), rows.label[fair].astype(np.float32))
-            )
-            self._learned += len(fair)
-            self._reconstructed += int(np.count_nonzero(lacking[fair]))
 
     def _vectors(self, fixed: Fixed) -> Vectors:
         """The learner's own, without what slices are told apart by."""
@@ -245,6 +321,14 @@ class TrainTask:
         if own == found.categories.shape[1]:
             return found
         return Vectors(found.categories[:, :own].copy(), found.numbers)
+
+    def skips(self) -> list[dict[str, Any]]:
+        """What it did not learn, span by span, and by whom and why (`SkipFacts`)."""
+        found = []
+        for span in (*self._own_skips, *self._held):
+            count = self._skipped[replace(span, until=None)]
+            found.append({**asdict(span), "examples": count})
+        return found
 
     def _score(self, rows: ExampleRows, answered: npt.NDArray[np.intp]) -> None:
         p = self._pending.get(rows.ask[answered])
@@ -275,7 +359,10 @@ class TrainTask:
         if self._cut_tick == blocks.NO_TICK:
             self._cut_tick = tick
         self._tick = tick
-        if due:
+        if due and not self.has_caught_up:
+            # Of the past nothing is served; what it cuts first is due when that of the others is.
+            self._cut_tick = tick
+        elif due:
             told.append(self._cut(tick, position))
 
     def _cut(self, tick: int, position: int) -> Cut:
@@ -305,7 +392,7 @@ class TrainTask:
             for s, table in self._by_slice.items()
         }
         own = {"lineage": self._plan.lineage, "snapshots": self._cuts, "finished": self._tick}
-        return {**self.stats(), **own, "slices": slices}
+        return {**self.stats(), **own, "slices": slices, "skips": self.skips()[-MOST_SKIPS:]}
 
     def configure(self, settings: Mapping[str, Freshness], at: int) -> bool:
         """`snapshot_every` and `label_wait` of the label's topic."""
@@ -344,6 +431,8 @@ class TrainTask:
         numbers = [self._tick, self._cut_tick, self._learned, self._cuts, self._open_answers]
         state["numbers"] = as_json([*numbers, self._reconstructed])
         state["settings"] = as_json(self._settings)
+        state["held"] = as_json([asdict(span) for span in self._held])
+        state["skips"] = as_json(self.skips())
         if self._open:
             whole = _joined(self._open)
             state |= _dump_rows(whole.rows)
@@ -371,6 +460,12 @@ class TrainTask:
         if "open.kind" in state:
             lacking = state["open.lacking"].astype(np.bool_)
             self._open = [_Open(self._restored_rows(state), lacking)]
+        # It may be the state of the lineage that it was started from.
+        self._held = self._of_its_time(_spans_of(state, "held"))
+        # Also those of before it went back to this state.
+        for told in from_json(state["skips"]) if "skips" in state else ():
+            count = told.pop("examples")
+            self._skipped[replace(Span(**told), until=None)] = count
         if "settings" in state and (settings := from_json(state["settings"])):
             self._settings = settings
             self._take_on(*settings[-1][1:])
@@ -391,15 +486,36 @@ class TrainTask:
         return SliceQuality.restored(kept)
 
 
+def _spans_of(state: Mapping[str, npt.NDArray[Any]], name: str) -> tuple[Span, ...]:
+    if name not in state:  # of before there were any
+        return ()
+    return tuple(Span(**told) for told in from_json(state[name]))
+
+
 def _under(state: Mapping[str, npt.NDArray[Any]], prefix: str) -> Arrays:
     return {k[len(prefix) :]: v for k, v in state.items() if k.startswith(prefix)}
+
+
+def _is_answer(rows: ExampleRows) -> npt.NDArray[np.bool_]:
+    found: npt.NDArray[np.bool_] = (rows.kind == LABELLED) | (rows.kind == CORRECTED)
+    return found
 
 
 def _piece(rows: ExampleRows, a: int, b: int) -> ExampleRows:
     if a == 0 and b == len(rows):
         return rows
-    s = slice(a, b)
-    keep = np.arange(a, b)
+    return _taken(rows, slice(a, b), np.arange(a, b))
+
+
+def _chosen(rows: ExampleRows, keep: npt.NDArray[np.intp]) -> ExampleRows:
+    if len(keep) == len(rows):
+        return rows
+    return _taken(rows, keep, keep)
+
+
+def _taken(
+    rows: ExampleRows, s: slice | npt.NDArray[np.intp], keep: npt.NDArray[np.intp]
+) -> ExampleRows:
     texts = {k: v.take(keep) for k, v in rows.texts.items()}
     return ExampleRows(
         rows.kind[s],

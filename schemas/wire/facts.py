@@ -59,7 +59,18 @@ class CutStats(msgspec.Struct, frozen=True):
     references: ReferenceFacts = ReferenceFacts()
 
 
+class SkipFacts(msgspec.Struct, frozen=True):
+    """What a trainer did not learn of a span of time: so many `examples`, by whom and why."""
+
+    start: Moment
+    until: Moment | None
+    by: Line
+    why: Line
+    examples: Count
+
+
 class TrainFacts(msgspec.Struct, frozen=True):
+    skips: list[SkipFacts] = []
     learned: Count = 0
     reconstructed: Count = 0
     all: Quality | None = None

@@ -1,10 +1,10 @@
 """What roles tell each other: one JSON record each, told apart by `type`, on one of two logs of one
 partition.
 
-The *control* log carries decisions and what they rest on (`Cut`, `Verdict`, `Settled`, `Setting`,
-`Tick`): whoever follows it from its start knows the same, in the same order. The *reports* log
-carries everything else: how far each role is and how it is doing. There is much more of that, and
-who only acts on decisions is not woken by it.
+The *control* log carries decisions and what they rest on (`Cut`, `Verdict`, `NewLineage`, `Hold`,
+`Settled`, `Setting`, `Tick`): whoever follows it from its start knows the same, in the same order.
+The *reports* log carries everything else: how far each role is and how it is doing. There is much
+more of that, and who only acts on decisions is not woken by it.
 
 Whoever may write a log may write anything. So each type says what its fields may be, and `decode`
 refuses all else: what comes out of it can be counted with, dated, shown and made part of a file's
@@ -82,6 +82,28 @@ class Ruling(msgspec.Struct, frozen=True, tag="ruling", tag_field="type"):
     lineage: Name
     number: SnapshotNumber
     approved: bool
+    by: Line
+    at: Moment
+
+
+class NewLineage(msgspec.Struct, frozen=True, tag="new_lineage", tag_field="type"):
+    """A person started a lineage of a model at `at` (wall, ms); what it is of stands beside the
+    checkpoints."""
+
+    model: Name
+    lineage: Name
+    by: Line
+    at: Moment
+
+
+class Hold(msgspec.Struct, frozen=True, tag="hold", tag_field="type"):
+    """A person holds the learning of a model, or lets it go on, from `tick` (app clock) on: what
+    trainers read meanwhile is not learned. `at` is wall, ms."""
+
+    model: Name
+    held: bool
+    tick: Moment
+    why: Line
     by: Line
     at: Moment
 
@@ -179,6 +201,8 @@ Message = (
     | Cut
     | Verdict
     | Ruling
+    | NewLineage
+    | Hold
     | Settled
     | Swapped
     | Logged
@@ -189,7 +213,7 @@ Message = (
     | Setting
 )
 
-CONTROL = Cut | Verdict | Ruling | Settled | Setting | Tick
+CONTROL = Cut | Verdict | Ruling | NewLineage | Hold | Settled | Setting | Tick
 
 encode = msgspec.json.Encoder().encode
 _decoder: msgspec.json.Decoder[Message] = msgspec.json.Decoder(Message)

@@ -134,6 +134,11 @@ class Board:
         """Orders that scorers set aside change nothing here either."""
         return not (isinstance(m, messages.Settled) and self._orders.take(m))
 
+    def compete(self, model: Model) -> None:
+        """Lineages of a model were started: they are shown, too."""
+        with self._lock:
+            self._models[model.name].compete(model)
+
     def learn_outcomes(self, model: str, batch: Batch) -> None:
         """Blocks of a model's examples log: how good were the answers that clients got?"""
         self._models[model].learn(batch)

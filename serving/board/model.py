@@ -40,6 +40,13 @@ class ModelBoard:
         self._of_lineages: dict[str, tuple[Told, list[s.SliceFigures]]] = {}
         self._of_served: tuple[ServedFigures, Told, list[s.SliceFigures]] | None = None
 
+    def compete(self, model: Model) -> None:
+        """The same model, with lineages that were started meanwhile."""
+        self.model = model
+        self.lineages = tuple(model.lineage(spec) for spec in model.learners)
+        for lineage in self.lineages:
+            self._of(lineage)
+
     @property
     def champion(self) -> str:
         """The lineage that was settled on; the first one before that, and where that is declared no
@@ -185,6 +192,16 @@ class ModelBoard:
             newest_approved=snapshots.approved,
             newest_refused=snapshots.refused,
             verdict=snapshots.verdict,
+            skips=[
+                s.SkipFigures(
+                    start_ms=skip["start"],
+                    until_ms=skip["until"],
+                    by=skip["by"],
+                    why=skip["why"],
+                    examples=skip["examples"],
+                )
+                for skip in told.get("skips", ())
+            ],
         )
 
     def _lineage_slices(self, lineage: str, told: Told) -> list[s.SliceFigures]:

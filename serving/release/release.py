@@ -15,11 +15,14 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from dataclasses import replace as with_fields
 
 import structlog
 from msgspec.structs import replace
 
+from freshet.learners.model import Model
 from freshet.learners.release_config import ReleaseConfig
+from freshet.learners.started import Started
 from freshet.schemas.errors import SnapshotError
 from freshet.schemas.models.manifest import Identity
 from freshet.schemas.wire.facts import one_line
@@ -60,9 +63,16 @@ class Release:
     # Lineages that a tick was settled without, until they cut again: waiting for them at each tick
     # anew would keep what the others learn from being served.
     _silent: set[str] = field(default_factory=set)
+    # Lineages that were started later, and have yet to catch up with the others: nobody waits for
+    # them, and what they cut of the past takes part in nothing.
+    _behind: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self._servable = Servable(self.keep)
+        self._take_lineages()
+        self._behind = self._started()
+
+    def _take_lineages(self) -> None:
         model = self.judge.model
         # Once: each is named by a digest of all that it learns from, and every turn asks for them.
         self._lineages = tuple(model.lineage(learner) for learner in model.learners)
@@ -78,6 +88,18 @@ class Release:
     @property
     def config(self) -> ReleaseConfig:
         return self.judge.model.release or ReleaseConfig()
+
+    def compete(self, model: Model) -> None:
+        """The same model, with lineages that were started meanwhile: they take part from the first
+        snapshot on that they cut together with the others."""
+        before = self._started()
+        self.judge = with_fields(self.judge, model=model)
+        self._take_lineages()
+        self._behind |= self._started() - before
+
+    def _started(self) -> set[str]:
+        model = self.judge.model
+        return {model.lineage(spec) for spec in model.learners if isinstance(spec, Started)}
 
     def note(self, message: Message) -> None:
         """Take in a message; decide nothing yet, since what comes next may be the decision itself
@@ -118,6 +140,7 @@ class Release:
         self._silent.discard(cut.lineage)
         if self._settled is not None and cut.tick <= self._settled.tick:
             return  # its tick was settled without it
+        self._behind.discard(cut.lineage)
         self._open.add(cut)
 
     def _note_verdict(self, verdict: Verdict) -> None:
@@ -204,7 +227,7 @@ class Release:
             self._settle(last.tick)
 
     def _is_complete(self, tick: int) -> bool:
-        missing = self._open.missing(tick, self.lineages)
+        missing = self._open.missing(tick, self.lineages) - self._behind
         if self.patient:
             return not missing
         # Of a tick at which nobody really cut anything nothing is settled: it may lie ahead, and

@@ -121,6 +121,10 @@ def _held(
     ]
     if off:
         return f"held: {' and '.join(off)}"
+    by_hand = [lineage.held for lineage in lineages if lineage.held is not None]
+    if by_hand and len(by_hand) == len(lineages):
+        first = by_hand[0]
+        return f"held: learning, by {first.by} since {moment(first.start_ms)}: {first.why}"
     trainers = [lineage.name for lineage in lineages if lineage.state == "held"]
     # One that goes on keeps the model fresh: any lineage may be the one that is served next.
     if trainers and len(trainers) == len(lineages):

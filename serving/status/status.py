@@ -264,11 +264,23 @@ class SliceFigures(msgspec.Struct, frozen=True, kw_only=True):
     baseline: Quality = Quality()
 
 
+class SkipFigures(msgspec.Struct, frozen=True, kw_only=True):
+    """So many `examples` of a span of time (app clock; None: it goes on) that a lineage did not
+    learn, by whom and why."""
+
+    start_ms: int
+    until_ms: int | None = None
+    by: str = ""
+    why: str = ""
+    examples: int = 0
+
+
 class LineageFigures(msgspec.Struct, frozen=True, kw_only=True):
     """A lineage: `overall`, `rolling` and `slices` (their `served`) are prequential (predicted
     before learned), `references` are of the labels of `overall`. `cut_ms` is the newest snapshot's
     tick, `refused` why its newest refused snapshot was; `newest_approved` and `newest_refused` are
-    numbers, `verdict` is what was decided last of one of them, in a sentence."""
+    numbers, `verdict` is what was decided last of one of them, in a sentence; `skips` are what it
+    did not learn."""
 
     name: str
     alias: str = ""
@@ -285,6 +297,12 @@ class LineageFigures(msgspec.Struct, frozen=True, kw_only=True):
     newest_approved: int | None = None
     newest_refused: int | None = None
     verdict: str = ""
+    skips: list[SkipFigures] = []
+
+    @property
+    def held(self) -> SkipFigures | None:
+        """What it does not learn now."""
+        return next((skip for skip in self.skips if skip.until_ms is None), None)
 
     @property
     def refused_last(self) -> bool:

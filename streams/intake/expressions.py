@@ -125,10 +125,7 @@ def check_row_wise(
             raise DefinitionError(
                 where, f"reads unknown field {name!r}", f"The fields are {', '.join(known)}."
             )
-    for operation in sorted(operations):
-        reason = _refusal(operation)
-        if reason:
-            raise _not_row_wise(expression, where, f"it uses {reason}")
+    _refuse_operations(operations, expression, where)
     instead = "Check its types against the schema."
     if any_type:
         instead = "Let it give null where it cannot, as .cast(pl.Float64, strict=False) does."
@@ -141,6 +138,19 @@ def check_row_wise(
         number = "" if true_or_false else ", or a number"
         next_step = f"Let it be true or false{number}, as a comparison is."
         raise DefinitionError(where, f"{expression} gives {found.dtype}", next_step)
+
+
+def refuse_others(expression: pl.Expr, where: str) -> None:
+    """Raises `DefinitionError`, naming `where`, if an expression looks at other rows by what it
+    says, whatever its fields."""
+    _refuse_operations(_operations(expression, where), expression, where)
+
+
+def _refuse_operations(operations: Iterable[str], expression: pl.Expr, where: str) -> None:
+    for operation in sorted(operations):
+        reason = _refusal(operation)
+        if reason:
+            raise _not_row_wise(expression, where, f"it uses {reason}")
 
 
 def _check_label(expression: pl.Expr, found: pl.Series, where: str) -> None:

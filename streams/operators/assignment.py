@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import structlog
 
+from freshet.schemas.models.spans import Span
 from freshet.schemas.parted_arrays import PartedArrays
 from freshet.schemas.topics.topic import Freshness
 from freshet.streams.log.contract import Batch
@@ -18,9 +19,11 @@ from freshet.streams.operators.checkpoints import Checkpoints
 from freshet.streams.operators.task import (
     Claiming,
     Filing,
+    Holdable,
     Preparing,
     Recording,
     Refusable,
+    Returnable,
     Settling,
     Task,
     Ticking,
@@ -55,8 +58,9 @@ class Assignment:
     of its log when it was assigned, and of a recording task no further than `REACH`. `recording` is
     the task as one that records what it takes on, if it does, `preparing` as one that needs to be
     prepared, `filing` as one that may keep files, `settling` as one that may have to be saved by
-    itself, `ticking` as one that is told the time, and `refusable` as one of whose rows some may be
-    refused.
+    itself, `ticking` as one that is told the time, `refusable` as one of whose rows some may be
+    refused, `returnable` as one of whose earlier checkpoints some are kept, and `holdable` as one
+    whose learning may be held.
     """
 
     task: Task
@@ -73,6 +77,8 @@ class Assignment:
     settling: Settling | None = field(init=False)
     ticking: Ticking | None = field(init=False)
     refusable: Refusable | None = field(init=False)
+    returnable: Returnable | None = field(init=False)
+    holdable: Holdable | None = field(init=False)
 
     def __post_init__(self) -> None:
         # Once: what a protocol asks of a task costs more to find out than a batch's look-ups.
@@ -94,6 +100,13 @@ class Assignment:
         self.refusable = None
         if isinstance(self.task, Refusable):
             self.refusable = self.task
+        self.holdable = None
+        if isinstance(self.task, Holdable):
+            self.holdable = self.task
+        self.returnable = None
+        if isinstance(self.task, Returnable):
+            self.returnable = self.task
+            self.checkpoints.climb(self.returnable.earlier_bytes)
 
     @classmethod
     def resumed(
@@ -135,13 +148,18 @@ class Assignment:
         files: Sequence[Path] = ()
         state: PartedArrays
         full = full or (self.filing is not None and self.filing.wants_full)
+        clock_ms = None
+        if self.returnable is not None:
+            # Each holds everything: none has to stay for others, but as one to go back to.
+            full = True
+            clock_ms = self.task.finished
         if self.filing is not None and full:
             state = self.filing.dump_in_parts()
             files = self.filing.files()
         else:
             state = self.task.dump(full)
         if state:
-            self.checkpoints.save(self.next, state, full, changed, files)
+            self.checkpoints.save(self.next, state, full, changed, files, clock_ms)
             self.saved = self.next
         return bool(state)
 
@@ -161,7 +179,12 @@ class Assignment:
             self.next = int(batch.offsets[0])
         return found
 
-    def configure(self, settings: Mapping[str, Freshness], now: Since) -> bool:
+    def configure(
+        self,
+        settings: Mapping[str, Freshness],
+        now: Since,
+        holds: Mapping[str, Sequence[Span]] | None = None,
+    ) -> bool:
         """Take on what is set now, once that may be: `now` is how far its own log was read, records
         or not, and how far the control log. Whether it changed the task, which is then to be
         saved."""
@@ -170,7 +193,10 @@ class Assignment:
             return False
         self.settings_pending = None
         at = self.position
-        if not self.task.configure(settings, at):
+        is_changed = self.task.configure(settings, at)
+        if self.holdable is not None and holds is not None:
+            is_changed |= self.holdable.hold(holds)
+        if not is_changed:
             return False
         log.info("settings taken on", task=self.task.name, offset=at)
         self.next = at

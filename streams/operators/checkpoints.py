@@ -19,6 +19,11 @@ the highest one count, however far others got.
 
     {task}/{identity}-{number:020}.claim
     {task}/{identity}-{offset:020}.{number}.base | .{number}.delta
+
+Of a task that is gone back to, some earlier bases stay, each under the app's clock as of it; see
+`freshet.streams.ladder` for which.
+
+    {task}/ladder/{identity}-{offset:020}.{clock}.base
 """
 
 from __future__ import annotations
@@ -38,9 +43,10 @@ from freshet.schemas.errors import CheckpointError
 from freshet.schemas.parted_arrays import PartedArrays
 from freshet.streams import tensors
 from freshet.streams.disk import until_there_is_room
+from freshet.streams.ladder import Rung, kept
 from freshet.streams.object_files import NamedFile, ObjectFiles, as_facts, from_facts
 from freshet.streams.objects import names as names_in
-from freshet.streams.objects import opened, put_digested, put_new, read_whole
+from freshet.streams.objects import opened, put, put_digested, put_new, read_whole
 from freshet.streams.outages import Outages
 
 Arrays = Mapping[str, npt.NDArray[Any]]
@@ -58,6 +64,7 @@ LARGE_BYTES = 64 << 10
 # Where little changes they never are: each is an object to read when the task is started again.
 MOST_DELTAS = 200
 FILES = "files"
+LADDER = "ladder"
 CLAIM = ".claim"
 SAVED = (".base", ".delta")
 _DIGEST = 32
@@ -79,6 +86,8 @@ class Checkpoints:
         self._delta_bytes = 0  # of all since that base
         self._saved = -1
         self._claim = 0  # none
+        self._ladder_bytes = 0  # of earlier bases that stay
+        self._rungs: list[Rung] | None = None
         self._fs.makedirs(self._root, exist_ok=True)
 
     @property
@@ -90,6 +99,32 @@ class Checkpoints:
         if not self._deltas:
             return False
         return self._delta_bytes >= self._base_bytes or self._deltas >= MOST_DELTAS
+
+    def climb(self, most_bytes: int) -> None:
+        """Keep some of the bases that are no longer needed to go on, of so many bytes."""
+        self._ladder_bytes = most_bytes
+
+    def rungs(self) -> list[Rung]:
+        """Those that were kept of this log, newest first, by when they were saved (app's
+        clock)."""
+        folder = f"{self._root}/{LADDER}"
+        found = []
+        for name in names_in(self._fs, folder):
+            if name.endswith(".base") and _identity(name) == self._identity:
+                clock = int(name.rsplit("-", 1)[1].split(".")[1])
+                found.append(Rung(clock, int(self._fs.info(f"{folder}/{name}")["size"]), name))
+        return sorted(found, reverse=True)
+
+    def bases(self) -> list[Rung]:
+        """The newest ones, that a task goes on from, where they say when they were saved."""
+        found = []
+        for name in self._names():
+            if name.endswith(".base") and _identity(name) == self._identity:
+                data = read_whole(self._fs, f"{self._root}/{name}")
+                clock = tensors.metadata_of(memoryview(data)[_DIGEST:]).get("clock")
+                if clock is not None:
+                    found.append(Rung(int(clock), len(data), name))
+        return sorted(found, reverse=True)
 
     def claim(self) -> None:
         """Be the one whose checkpoints count from now on, until somebody else claims them. Before
@@ -132,15 +167,19 @@ class Checkpoints:
         full: bool,
         again: bool = False,
         files: Sequence[Path] = (),
+        clock_ms: int | None = None,
     ) -> None:
         """Save `state` as of next offset `offset`, part by part where its arrays are made so. An
         object of that offset is not written again: it is the same; but for `again`, which says that
         something else than records changed the (full) state. `files` belong to a full state; nobody
-        may write them any more."""
+        may write them any more. `clock_ms` is the app's clock as of it, where it may be kept for
+        longer."""
         if offset == self._saved and not again:
             return
         kind = "base" if full else "delta"
         metadata = {"previous": "" if full else str(self._saved)}
+        if clock_ms is not None:
+            metadata["clock"] = str(clock_ms)
         if files:
             # Before what names them: whoever finds the base finds all of it.
             named = until_there_is_room(
@@ -284,8 +323,34 @@ class Checkpoints:
         oldest = _reach(bases[-KEPT_BASES])
         for n in ours:
             if _reach(n) < oldest:
+                if self._ladder_bytes and n.endswith(".base"):
+                    self._keep_rung(n)
                 with contextlib.suppress(FileNotFoundError):  # a former owner may be at it, too
                     self._fs.rm_file(f"{self._root}/{n}")
+
+    def _keep_rung(self, name: str) -> None:
+        """Copy a base that is about to be removed, if it is one to go back to; and let go of those
+        that it takes the place of."""
+        if self._rungs is None:
+            self._rungs = self.rungs()
+        try:
+            data = read_whole(self._fs, f"{self._root}/{name}")
+        except FileNotFoundError:  # a former owner was at it, too
+            return
+        clock = tensors.metadata_of(memoryview(data)[_DIGEST:]).get("clock")
+        if clock is None:
+            return
+        stem = name.split(".", 1)[0]
+        rung = Rung(int(clock), len(data), f"{stem}.{clock}.base")
+        stay = kept([*self._rungs, rung], self._ladder_bytes)
+        folder = f"{self._root}/{LADDER}"
+        if rung in stay and rung not in self._rungs:
+            self._fs.makedirs(folder, exist_ok=True)
+            put(self._fs, f"{folder}/{rung.name}", memoryview(data))
+        for gone in set(self._rungs) - set(stay):
+            with contextlib.suppress(FileNotFoundError):
+                self._fs.rm_file(f"{folder}/{gone.name}")
+        self._rungs = stay
 
 
 def positions(url: str, task: str) -> list[tuple[str, int]]:

@@ -3,10 +3,12 @@ time."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
+from freshet.schemas.models.spans import Span
 from freshet.schemas.topics.topic import Freshness
 from freshet.streams.control.channels import Follower
+from freshet.streams.control.holds import Holds
 from freshet.streams.control.live_settings import LiveSettings
 from freshet.streams.log.contract import Log
 from freshet.streams.operators.ticks import Pace
@@ -31,6 +33,7 @@ class Listener:
         self._control = control
         self._follower = Follower(log, control)
         self._live = LiveSettings(declared)
+        self._holds = Holds()
         self._pace = pace
         self._wall = wall
         self._seconds = seconds
@@ -40,6 +43,11 @@ class Listener:
     def settings(self) -> Mapping[str, Freshness]:
         """What holds for the app's topics, as far as it has heard."""
         return self._live.all()
+
+    @property
+    def holds(self) -> Mapping[str, Sequence[Span]]:
+        """When learning was held, by model, as far as it has heard."""
+        return self._holds.all()
 
     @property
     def position(self) -> int:
@@ -56,13 +64,14 @@ class Listener:
         return self._wall() - self._heard_at >= self._seconds
 
     def hear(self, max_wait_seconds: float) -> bool:
-        """Take in what was said; whether settings changed."""
+        """Take in what was said; whether settings or holds changed."""
         messages = self._follower.poll(max_wait_seconds)
         self._heard_at = self._wall()
         changed = False
         for message in messages:
             self._pace.note(message)
             changed |= self._live.note(message)
+            changed |= self._holds.note(message)
         return changed
 
     def close(self) -> None:

@@ -284,7 +284,8 @@ class Operator:
         bound_ms = self._job.pace.bound_ms()
         for key, assigned in self._assigned.items():
             read = self._reader.position(*key)
-            is_configured = assigned.configure(settings, Since(read, self._listener.position))
+            since = Since(read, self._listener.position)
+            is_configured = assigned.configure(settings, since, self._listener.holds)
             is_turned = assigned.turn(read, bound_ms)
             is_settled = assigned.settle()
             if is_configured or is_turned or is_settled:

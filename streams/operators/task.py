@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from freshet.schemas.errors import SchemaError
+from freshet.schemas.models.spans import Span
 from freshet.schemas.parted_arrays import PartedArrays
 from freshet.schemas.topics.topic import Freshness
 from freshet.schemas.wire import blocks
@@ -197,6 +198,27 @@ class Filing(Protocol):
 
     def folder(self) -> Path:
         """A new empty folder, for the files of the base that `load` may be given next."""
+        ...
+
+
+@runtime_checkable
+class Holdable(Protocol):
+    """A task whose learning a person may hold: a trainer."""
+
+    def hold(self, holds: Mapping[str, Sequence[Span]]) -> bool:
+        """Take on when models were held, by their names; whether that changed anything for this
+        task. As with `configure`, what it takes on is part of its state."""
+        ...
+
+
+@runtime_checkable
+class Returnable(Protocol):
+    """A task that a person may want to go back with: a trainer. It dumps all of itself each
+    time."""
+
+    @property
+    def earlier_bytes(self) -> int:
+        """How many bytes of its earlier checkpoints are kept for that."""
         ...
 
 

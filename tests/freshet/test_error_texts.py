@@ -32,6 +32,8 @@ from freshet.cli.plan import apply
 from freshet.cli.schema import sample_files
 from freshet.datasets.command import Wanted, write_dataset
 from freshet.learners.snapshots.signing import create_key
+from freshet.lineages.asked import exclusions_of
+from freshet.lineages.start import ids_in
 from freshet.past.moments import ms_of
 from freshet.planning.of_run import planned
 from freshet.planning.plan import encoded, refuse_moved
@@ -63,6 +65,7 @@ from tests.error_texts import PAGE, documented, shown
 from tests.s3 import S3Server
 from tests.serving.registry.served import served
 from tests.serving.scoring.toy_answering import ToyAnswering
+from tests.toy_app import toy_app
 
 APP = """
 import polars as pl
@@ -524,6 +527,10 @@ OF_THE_PAST: dict[str, Callable[[], object]] = {
     "A page that is no HTML": lambda: run_backtest(
         "run", Worth("app.py", every="1h"), Shown(Console(), Path("worth.pdf"), False)
     ),
+    "An exception that no question can be asked for": lambda: exclusions_of(
+        toy_app().models[0], None, "airport = 'EWR'", ()
+    ),
+    "A file of ids that is not there": lambda: ids_in(Path("ids.txt")),
     "A patch without a field": lambda: parsed(["late"]),
     "A patch that cannot be read": lambda: parsed(["late = ("]),
 }
