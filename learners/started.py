@@ -20,9 +20,10 @@ class Start(msgspec.Struct, frozen=True):
 
     It is of the learner that lineage `of` is declared with, the model's `number`-th that was
     started; `parent` is the lineage that it was started from. Questions that were asked before
-    `since` (ms) are none to it. `lineage` is its own name. Those whose id is among `ids`, or of which the expression `where`
-    is true (SQL, over fields, `id`, `asked_at`, `day` and `source`), and what is within `skips`, it
-    predicts and scores, as the others do, and does not learn. It reads its log from `offset` on,
+    `since` (ms) are none to it. `lineage` is its own name. Those whose id is among `ids`, or of
+    which the expression `where` is true (SQL, over fields, `id`, `asked_at`, `day` and `source`),
+    and what is within `skips`, it predicts and scores, as the others do, and does not learn. It
+    reads its log from `offset` on,
     or from the state of its parent that has read so far (`resumes`), and cuts snapshots from tick
     `cuts_from` on. `by` whom, `why`, and when (`at`, wall, ms), it was started."""
 

@@ -150,7 +150,12 @@ class FeatureReader:
         )
         plan = self._plan(asking)
         self._check_rows(request.entities)
-        found = self._read(plan, request.entities, store, as_of_ms)
+        found = self._read(
+            plan,
+            request.entities,
+            store,
+            as_of_ms,
+        )
         entities = [_entity(values) for values in request.entities.values()]
         features = [FeatureColumn(*found[view][place]) for view, place in plan.order]
         return FeaturesAnswer(FeatureNames([*plan.names]), [*entities, *features])

@@ -70,7 +70,11 @@ class ValueColumns:
             if at in self._incomplete and as_of_ms < self._incomplete[at]:
                 out.append(Column(*_withheld(done.status[place]), times))
                 continue
-            found = self._otherwise(self._names[at], done, done.values[:, at])
+            found = self._otherwise(
+                self._names[at],
+                done,
+                done.values[:, at],
+            )
             if found is None:
                 found = values[at]
             else:

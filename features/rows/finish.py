@@ -146,7 +146,9 @@ def tables_of(plans: Sequence[RowPlan], max_ages_ms: Sequence[int]) -> Tables:
     first_edge = 0
     for plan in plans:
         # A row's own rings are counted from 0, all of them one after the other.
-        first = np.array([0, 0, first_ring, first_ring, first_sketch, first_sketch])
+        first = np.array(
+            [0, 0, first_ring, first_ring, first_sketch, first_sketch],
+        )
         shapes.append(plan.shape + first)
         rings.append(plan.ring_table + np.array([0, 0, 0, first_column, 0, 0]))
         first_ring += len(plan.rings)
@@ -262,7 +264,14 @@ def _joined(rows: Sequence[Packed]) -> tuple[I64, I64]:
 def _of_view(plan: RowPlan, out: _Space, rows: Rows, sections: Sections | None) -> Finished:
     values = out.values.reshape(len(out.age_ms), len(plan.names))
     if not (plan.wholes or plan.frequent_wholes or plan.lists):
-        return Finished(values, out.age_ms, out.status, {}, {}, {})
+        return Finished(
+            values,
+            out.age_ms,
+            out.status,
+            {},
+            {},
+            {},
+        )
     # A kernel that gave them, too, would be a second way for every value that has no use for it.
     wholes = {name: _word(rows, at) for name, at in plan.wholes.items()}
     present = rows._replace(starts=np.where(out.status == PRESENT, rows.starts, -1))
@@ -276,7 +285,14 @@ def _of_view(plan: RowPlan, out: _Space, rows: Rows, sections: Sections | None) 
     lists = {
         name: _several(own, name in texts, sections, present) for name, own in plan.lists.items()
     }
-    return Finished(values, out.age_ms, out.status, wholes, texts, lists)
+    return Finished(
+        values,
+        out.age_ms,
+        out.status,
+        wholes,
+        texts,
+        lists,
+    )
 
 
 def finish_into(
@@ -313,7 +329,16 @@ def finish_into(
     # names a class of ours could not be read once that class is another.
     finished = tuple(out)
     first_feature = tables.first_feature
-    kernels.spread(finished, words, asked, counts, places, first_feature, to, *into)
+    kernels.spread(
+        finished,
+        words,
+        asked,
+        counts,
+        places,
+        first_feature,
+        to,
+        *into,
+    )
 
 
 def _aligned(rows: Packed) -> Packed:
@@ -351,7 +376,11 @@ def _several(own: RecentList, are_texts: bool, sections: Sections | None, rows: 
     is_value = times != NEVER
     if own.over_ms:
         # Of no value the difference would have no int64.
-        known = np.where(is_value, times, rows.as_of[:, np.newaxis])
+        known = np.where(
+            is_value,
+            times,
+            rows.as_of[:, np.newaxis],
+        )
         is_value &= rows.as_of[:, np.newaxis] - known < own.over_ms
     # The newest come first, so those that are too old are behind all others.
     counts = is_value.sum(axis=1)
@@ -381,7 +410,14 @@ def _frequent_codes(plan: RowPlan, name: str, rows: Rows) -> I64:
     )
     tables = (plan.ring_table, plan.sketches.table, plan.sketches.edges)
     read = plan.reads[plan.names.index(name)]
-    frequent_codes(*rows, plan.shape, tables, read, scratch, codes)
+    frequent_codes(
+        *rows,
+        plan.shape,
+        tables,
+        read,
+        scratch,
+        codes,
+    )
     return codes
 
 

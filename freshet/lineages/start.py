@@ -61,7 +61,12 @@ def outlined(run: OpenedRun, wanted: Wanted) -> Outline:
     """
     model = model_of(run.app, wanted.model)
     specs = _chosen(model, wanted.learner)
-    exclusions = exclusions_of(model, wanted.since, wanted.where, wanted.ids)
+    exclusions = exclusions_of(
+        model,
+        wanted.since,
+        wanted.where,
+        wanted.ids,
+    )
     found = read(run, model, wanted.since)
     left_out = exclusions.of(found.rows)
     url = run.settings.checkpoints_url
@@ -113,8 +118,8 @@ def _chosen(model: Model, learner: str) -> list[LearnerSpec]:
 
 
 def numbered(url: str, model: Model, starts: Sequence[Start]) -> list[Start]:
-    """With the numbers that come next, and named; one that was asked for before, word for word, has that
-    which it has."""
+    """With the numbers that come next, and named; one that was asked for before, word for word, has
+    those that it has."""
     known = record.starts_of(url, model.name)
     after = max((start.number for start in known), default=0) + 1
     out = []

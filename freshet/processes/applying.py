@@ -90,7 +90,12 @@ class Applier:
         if asked is not None and self._is_built(asked, active):
             self._begin(asked.version)
             return beside(self._place, active, kept, self._versions.of(asked.version), self._scorer)
-        return whole(self._place, active, kept, self._scorer)
+        return whole(
+            self._place,
+            active,
+            kept,
+            self._scorer,
+        )
 
     def trainers(self) -> list[RoleSpec]:
         """Of lineages that were started of what the active version declares."""
@@ -141,7 +146,13 @@ class Applier:
         target = self._versions.of(asked.version)
         if self._begun != target.number:
             try:
-                wanted = beside(self._place, active, kept, target, self._scorer)
+                wanted = beside(
+                    self._place,
+                    active,
+                    kept,
+                    target,
+                    self._scorer,
+                )
             except FreshetError as error:
                 progress.write(
                     self._run_dir, replace(asked, step=progress.TAKING_BACK, cause=str(error))
@@ -238,7 +249,12 @@ class Applier:
             cause = (
                 cause or f"nothing is heard of the scorer; its log is logs/{SERVE}{member}.jsonl"
             )
-        return replace(asked, state=state, cause=cause, views=views)
+        return replace(
+            asked,
+            state=state,
+            cause=cause,
+            views=views,
+        )
 
     def _note_what_comes_on(self, views: Mapping[str, OfView], scorer: Mapping[str, Any]) -> None:
         seen = repr(({name: (of.records, of.state) for name, of in views.items()}, scorer)).encode()

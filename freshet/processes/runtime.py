@@ -130,7 +130,12 @@ class Runtime:
                 publish(self.settings.keys_dir / signer, f"{self.settings.keys_url}/{signer}")
         own = open_log(self.settings.log_url, outages=self.outages)
         clusters = self.settings.clusters
-        live = routed(self.app, own, clusters, outages=self.outages)
+        live = routed(
+            self.app,
+            own,
+            clusters,
+            outages=self.outages,
+        )
         self.log: Log = over_archive(self.app, live, self.settings)
         self._stack.callback(self.log.close)
         for sentence in preflight.check(self.app, self.log, self.settings):
@@ -165,7 +170,12 @@ class Runtime:
     def _specs(self, place: Place | None) -> list[RoleSpec]:
         """The processes to start with."""
         if place is not None:
-            self._applier = Applier(place, self.supervisor, self._take_back, self._moved)
+            self._applier = Applier(
+                place,
+                self.supervisor,
+                self._take_back,
+                self._moved,
+            )
             return self._applier.specs()
         declared = role_names(self.app)
         url = self.settings.checkpoints_url
@@ -181,7 +191,14 @@ class Runtime:
     def _role(self, name: str, ends: bool = False) -> RoleSpec:
         args = (self._path, name, self.settings, "", self.app.digest)
         behind = _behind(name) if self.settings.replay else 0
-        return RoleSpec(name, run_role, args, ends, behind, ANEW)
+        return RoleSpec(
+            name,
+            run_role,
+            args,
+            ends,
+            behind,
+            ANEW,
+        )
 
     def _begin_lineages(self) -> None:
         """Start the trainers of lineages that somebody starts while all runs."""
