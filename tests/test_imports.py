@@ -27,6 +27,7 @@ OF_A_WHOLE = {
     "tests/streams/operators/test_befallen.py",
     "tests/streams/operators/test_killed.py",
     "tests/freshet/test_error_texts.py",
+    "tests/serving/board/test_restored_reports.py",
     "tests/serving/page/test_page.py",
     "tests/serving/scoring/test_memory.py",
 }

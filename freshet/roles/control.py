@@ -34,14 +34,17 @@ from freshet.serving.edge.sockets import address_of, bind
 from freshet.serving.page import api as operator_api
 from freshet.serving.page import app as dashboard
 from freshet.serving.page import values as http_values
-from freshet.serving.status import history_file
+from freshet.serving.status import history_file, reports_file
 from freshet.serving.status import metrics as status_metrics
 from freshet.serving.status.history import History
+from freshet.serving.status.reports_file import KeptReports
 from freshet.serving.values import served_file
 from freshet.serving.values.book import Book
 from freshet.serving.web.metrics import metrics_route, targets_route
 from freshet.streams.clock import wall_now_ms
+from freshet.streams.control.channels import shorten
 from freshet.streams.control.switches import Switches, turn
+from freshet.streams.log.errors import OutOfRange
 from freshet.streams.vitals.metrics import families, text_of
 from freshet.versions.shown import how_far
 
@@ -75,6 +78,7 @@ def run(ctx: Context) -> None:
     book.restore(ctx.settings.shared_url)
     board.statistics = book.figures
     board.served_before = served_file.restored(ctx.settings.shared_url, app.name)
+    board.reports_before = reports_file.restored(ctx.settings.shared_url, app.name)
 
     def set_topic(topic: str, changes: Mapping[str, str], by: str) -> None:
         for outage in ctx.vitals.outages.current():
@@ -112,7 +116,7 @@ def run(ctx: Context) -> None:
     described = http_docs.routes(VERSION, catalogue_of(app), beside, protocol=False)
     threads = [
         ctx.thread(_gather, ctx, board, lineages),
-        ctx.thread(_save_history, ctx, history),
+        ctx.thread(_save_history, ctx, history, board),
         ctx.thread(_read_statistics, ctx, book),
         ctx.thread(_save_served, ctx, board),
         ctx.thread(_report, ctx, reporter),
@@ -164,12 +168,34 @@ def _save_served(ctx: Context, board: Board) -> None:
     served_file.save(ctx.settings.shared_url, ctx.app.name, board.served())
 
 
-def _save_history(ctx: Context, history: History) -> None:
+def _save_history(ctx: Context, history: History, board: Board) -> None:
     """Now and then, and in the end. Apart from who gathers: a store of objects that is away takes
     its time to be so."""
     while not ctx.stop.wait(SAVE_SECONDS):
-        history_file.save(ctx.settings.shared_url, ctx.app.name, history)
-    history_file.save(ctx.settings.shared_url, ctx.app.name, history)
+        saved = save_gathered(ctx.settings.shared_url, ctx.app.name, history, board)
+        if saved is None:
+            continue
+        try:
+            shorten(
+                ctx.log,
+                ctx.app.reports_log,
+                saved.identity,
+                saved.position,
+            )
+        except LogError as error:
+            log.warning("the log of reports is not shortened", error=str(error))
+    save_gathered(ctx.settings.shared_url, ctx.app.name, history, board)
+
+
+def save_gathered(place: str, app: str, history: History, board: Board) -> KeptReports | None:
+    """Save what was gathered of reports; None where it is not: then nothing of the log may go."""
+    # In this order: of a swap that no log has any more, the history that is saved has the mark.
+    reports = board.reports()
+    if not history_file.save(place, app, history) or reports is None:
+        return None
+    if not reports_file.save(place, app, reports):
+        return None
+    return reports
 
 
 def _gather(ctx: Context, board: Board, lineages: Lineages) -> None:
@@ -180,6 +206,10 @@ def _gather(ctx: Context, board: Board, lineages: Lineages) -> None:
         try:
             ctx.stop.wait(GATHER_SECONDS)  # what came meanwhile is taken in together
             gathering.take()
+        except OutOfRange:
+            # It stood still while another one read on, and shortened the log: begun again, it goes
+            # on with what that one saved.
+            raise
         except LogError as error:
             log.warning("log is away; the status stands still", error=str(error))
             ctx.stop.wait(1.0)

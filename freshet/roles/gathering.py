@@ -1,5 +1,6 @@
 """What `control` reads: the app's messages, and examples with their labels; and whether it has read
-what was there before it."""
+what was there before it. Reports and examples are read from where an earlier process was, decisions
+from the first one."""
 
 from __future__ import annotations
 
@@ -24,30 +25,31 @@ class Gathering:
         self._board = board
         self._models = {app.examples_log_of(m): m.name for m in app.models}
         self._channels = app.channels
-        self._follower = Follower(log, *app.channels)
+        self._follower: Follower | None = None
         self._examples: Reader | None = None
         self._examples_at: dict[str, int] = {}
         # By log, where what was there at first ends, as long as it is still to be read.
-        self._past: Mapping[str, int] | None = None
+        self._past: Mapping[str, int] = {}
 
     @property
     def catching_up(self) -> bool:
         """Whether some of what was said before the first `take` has not been taken yet."""
-        return self._past is None or bool(self._past)
+        return self._follower is None or bool(self._past)
 
     def take(self) -> None:
         """Take what came since the last call. Raises `LogError` while the log is away."""
-        if self._past is None:
-            self._past = self._begin()
-        for message in self._follower.poll(0.0):
-            if isinstance(message, NewLineage):
-                self._compete()
-            self._board.note(message)
+        follower = self._follower or self._begin()
+        found = follower.poll(0.0)
+        if any(isinstance(message, NewLineage) for message in found):
+            # First: what it says of itself is of a lineage that is known.
+            self._compete()
+        if found:
+            self._board.take(found, follower.positions[self._channels.reports])
         if self._examples is not None:
             for batch in self._examples.poll(MOST_RECORDS, 0.0):
                 self._board.learn_outcomes(self._models[batch.topic], batch)
                 self._examples_at[batch.topic] = int(batch.offsets[-1]) + 1
-        reached = {**self._follower.positions, **self._examples_at}
+        reached = {**follower.positions, **self._examples_at}
         self._past = {
             topic: end for topic, end in self._past.items() if reached.get(topic, 0) < end
         }
@@ -57,9 +59,8 @@ class Gathering:
             for model in self._lineages.take_up().models:
                 self._board.compete(model)
 
-    def _begin(self) -> dict[str, int]:
-        """Where those logs end that hold anything; each has one partition. Examples are read from
-        where an earlier process was."""
+    def _begin(self) -> Follower:
+        """See where those logs end that hold anything; each has one partition."""
         bounds = {topic: self._log.bounds(topic) for topic in (*self._channels, *self._models)}
         spans = {topic: found.spans[0] for topic, found in bounds.items()}
         starts = {}
@@ -76,4 +77,10 @@ class Gathering:
         if self._models:
             self._examples = self._log.reader(list(self._models), None, begin)
         self._examples_at = starts
-        return {topic: end for topic, (first, end) in spans.items() if end > first}
+        reports = self._channels.reports
+        start = self._board.begin_reports(bounds[reports].identity, spans[reports])
+        follower = Follower(self._log, *self._channels, starts={reports: start})
+        self._past = {topic: end for topic, (first, end) in spans.items() if end > first}
+        # Last: it is begun anew as long as the log is away in the middle of it.
+        self._follower = follower
+        return follower

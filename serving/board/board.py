@@ -27,6 +27,7 @@ from freshet.serving.status import status as s
 from freshet.serving.status.archived import archive_figures
 from freshet.serving.status.history import History, Swap
 from freshet.serving.status.promises import promises
+from freshet.serving.status.reports_file import KeptReports, Swaps
 from freshet.serving.values.served_file import KeptServed
 from freshet.streams.clock import wall_now_ms
 from freshet.streams.control.live_settings import LiveSettings
@@ -53,7 +54,7 @@ class Board:
     What only the process itself knows is asked of attributes: the `switches`, the outages of its
     `own_outages`, the `alerts` that a status raises, the `statistics` of a topic's values,
     whether a role `belongs` to the app (by its lasting name), and what was known of answers
-    before (`served_before`)."""
+    and of reports before (`served_before`, `reports_before`)."""
 
     def __init__(
         self,
@@ -94,11 +95,71 @@ class Board:
         none = s.StatisticsFigures()
         self.statistics: Callable[[str], s.StatisticsFigures] = lambda topic: none
         self.served_before: Mapping[str, KeptServed] = {}
+        self.reports_before: KeptReports | None = None
+        self._reports: tuple[str, int] | None = None  # the log's identity, and up to where
+        # Of models that are not declared: another version of the app, which is to go on with what
+        # is known here, may declare them.
+        self._other_swaps: dict[str, Swaps] = {}
 
     def note(self, m: messages.Message) -> None:
         """One message of the control or reports log, in order."""
         with self._lock:
             self._note(m)
+
+    def take(self, found: Sequence[messages.Message], reports_at: int) -> None:
+        """Messages of both logs, each in its order; the log of reports is read up to there then."""
+        # At once: whoever asks what is known must not get some of them without the position.
+        with self._lock:
+            for m in found:
+                self._note(m)
+            if self._reports is not None:
+                identity, _ = self._reports
+                self._reports = (identity, reports_at)
+
+    def begin_reports(self, identity: str, span: tuple[int, int]) -> int:
+        """The log of reports, of that identity, which holds that, is read from now on: from which
+        offset. What was known before counts if it is of the same log."""
+        start, after = span
+        kept = self.reports_before
+        with self._lock:
+            # A log that ends earlier is one that was put back: it will hold others there.
+            if kept is not None and kept.identity == identity and kept.position <= after:
+                self._restore(kept)
+                start = max(start, kept.position)
+            self._reports = (identity, start)
+        return start
+
+    def reports(self) -> KeptReports | None:
+        """What `begin_reports` goes on with; None before that was called. By any thread."""
+        with self._lock:
+            if self._reports is None:
+                return None
+            identity, position = self._reports
+            tasks, ticks = self._tasks.kept()
+            newest, gone = self._roll.kept()
+            own = {name: model.swaps for name, model in self._models.items()}
+            return KeptReports(
+                identity=identity,
+                position=position,
+                clock=self._clock,
+                span=self._span,
+                tasks=tasks,
+                ticks=ticks,
+                newest=newest,
+                gone=gone,
+                swaps=self._other_swaps | own,
+            )
+
+    def _restore(self, kept: KeptReports) -> None:
+        self._clock = kept.clock
+        self._span = kept.span
+        self._tasks.restore(kept.tasks, kept.ticks)
+        self._roll.restore(kept.newest, kept.gone)
+        for name, swaps in kept.swaps.items():
+            if name in self._models:
+                self._models[name].swaps = swaps
+            else:
+                self._other_swaps[name] = swaps
 
     def _note(self, m: messages.Message) -> None:
         match m:
@@ -125,10 +186,16 @@ class Board:
             case messages.Cut() | messages.Verdict() | messages.Settled() | messages.Swapped():
                 if m.model in self._models and self._counts(m):
                     self._models[m.model].note(m)
-                if isinstance(m, messages.Swapped) and m.model in self._models:
-                    self._history.swap(Swap(m.tick, m.model, m.lineage, m.number))
+                if isinstance(m, messages.Swapped):
+                    self._note_swap(m)
             case _:
                 pass
+
+    def _note_swap(self, m: messages.Swapped) -> None:
+        if m.model in self._models:
+            self._history.swap(Swap(m.tick, m.model, m.lineage, m.number))
+        else:
+            self._other_swaps[m.model] = self._other_swaps.get(m.model, Swaps()).and_(m)
 
     def _counts(self, m: messages.Message) -> bool:
         """Orders that scorers set aside change nothing here either."""

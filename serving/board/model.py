@@ -17,6 +17,7 @@ from freshet.serving.board.served_quality import (
 )
 from freshet.serving.board.stages import Stage, slowest
 from freshet.serving.status import status as s
+from freshet.serving.status.reports_file import Swaps
 from freshet.streams.log.contract import Batch
 
 Told = Mapping[str, Any]
@@ -34,9 +35,8 @@ class ModelBoard:
         # By its name alone: so an app says which learner others are held against.
         self._baseline = next((x for x in self.lineages if x.startswith("baseline")), "")
         self._settled: messages.Settled | None = None
-        self._swapped: messages.Swapped | None = None
+        self.swaps = Swaps()
         self._since_ms: int | None = None
-        self._swaps = 0
         self._of_lineages: dict[str, tuple[Told, list[s.SliceFigures]]] = {}
         self._of_served: tuple[ServedFigures, Told, list[s.SliceFigures]] | None = None
 
@@ -66,8 +66,7 @@ class ModelBoard:
                     self._since_ms = m.tick
                 self._settled = m
             case messages.Swapped():
-                self._swaps += 1
-                self._swapped = m
+                self.swaps = self.swaps.and_(m)
             case messages.Cut():
                 self._of(m.lineage).cut(m)
             case messages.Verdict():
@@ -105,7 +104,7 @@ class ModelBoard:
             snapshots=sum(x.cuts for x in known),
             approvals=sum(x.approvals for x in known),
             refusals=sum(x.refusals for x in known),
-            swaps=self._swaps,
+            swaps=self.swaps.count,
             rolling=of_served.rolling,
             rolling_baseline=told_quality(base.get("rolling")),
             overall=of_served.overall,
@@ -130,7 +129,7 @@ class ModelBoard:
     def _answering(self) -> messages.Swapped | None:
         """What was put in place last. Of a lineage that is declared no more it counts for as long
         as it is ordered: scorers of before may have had it."""
-        swapped = self._swapped
+        swapped = self.swaps.newest
         if swapped is None or swapped.lineage in self.lineages:
             return swapped
         if self._settled is not None and self._settled.lineage == swapped.lineage:

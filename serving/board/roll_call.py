@@ -63,6 +63,17 @@ class RollCall:
         self._newest[m.instance] = m
         self._gone.pop(m.instance, None)
 
+    def kept(self) -> tuple[list[Status], dict[str, dict[str, Any]]]:
+        """The newest status of each process, and the requests of those that are gone."""
+        gone = {instance: dict(requests) for instance, requests in self._gone.items()}
+        return list(self._newest.values()), gone
+
+    def restore(self, newest: Iterable[Status], gone: Mapping[str, Mapping[str, Any]]) -> None:
+        """Know what another one `kept`. It was all said before this one listens; how often somebody
+        was replaced is counted anew."""
+        self._newest = {m.instance: m for m in newest}
+        self._gone = dict(gone)
+
     def look(self, now_ms: int) -> None:
         """Once a second. Let go of processes that others have replaced, and count those; what they
         counted stays."""

@@ -3,12 +3,14 @@ finished."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from freshet.schemas.wire.facts import task_parts
 from freshet.schemas.wire.messages import Progress, Status
+
+NOBODY = "kept"  # as a role and an instance: nobody asks whose facts were
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,42 @@ class TaskFacts:
                 if before is None or (before.at, before.instance) <= (m.at, m.instance):
                     partitions[place[2]] = Told(m.at, m.instance, facts)
 
+    def kept(self) -> tuple[list[Status], dict[str, int]]:
+        """What is known, as statuses and ticks that tell just that."""
+        of_process: dict[tuple[int, str], dict[str, Any]] = {}
+        for (kind, name), partitions in self._told.items():
+            for partition, told in partitions.items():
+                facts = of_process.setdefault((told.at, told.instance), {})
+                facts[_task(kind, name, partition)] = told.facts
+        ticks = {
+            _task(kind, name, partition): tick
+            for (kind, name), partitions in self._ticks.items()
+            for partition, tick in partitions.items()
+        }
+        statuses = [
+            Status(
+                role=NOBODY,
+                instance=instance,
+                pid=0,
+                at=at,
+                facts=facts,
+            )
+            for (at, instance), facts in of_process.items()
+        ]
+        return statuses, ticks
+
+    def restore(self, statuses: Iterable[Status], ticks: Mapping[str, int]) -> None:
+        """Know what another one `kept`."""
+        for status in statuses:
+            self.note(status)
+        self.note(
+            Progress(
+                role=NOBODY,
+                instance=NOBODY,
+                ticks=dict(ticks),
+            )
+        )
+
     def of(self, kind: str, name: str) -> list[Told]:
         """Of each partition that has told anything, by partition."""
         return [told for _, told in sorted(self._told.get((kind, name), {}).items())]
@@ -58,3 +96,8 @@ class TaskFacts:
         if not ticks.keys() >= set(range(partitions)):
             return None
         return min(ticks.values())
+
+
+def _task(kind: str, name: str, partition: int) -> str:
+    """As `task_parts` takes it apart."""
+    return f"{kind}:{name}:{partition}"

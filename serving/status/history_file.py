@@ -33,15 +33,17 @@ _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(_Content)
 
 
-def save(place: str | Path, app: str, history: History) -> None:
-    """Write it; a process that ends meanwhile leaves the file as it was. A disk that takes nothing
-    costs but the history: it is logged."""
+def save(place: str | Path, app: str, history: History) -> bool:
+    """Write it; whether it is there now. A process that ends meanwhile leaves the file as it was. A
+    disk that takes nothing costs but the history: it is logged."""
     # `kept` copies under the history's lock; encoding and writing need it no more.
     content = _Content(format=FORMAT, app=app, history=history.kept())
     try:
         objects.write(place, FILE, _encoder.encode(content))
     except (OSError, ObjectStoreError) as error:
         log.warning("history is not saved", folder=str(place), error=str(error))
+        return False
+    return True
 
 
 def restore(place: str | Path, app: str, history: History) -> None:

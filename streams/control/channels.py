@@ -3,7 +3,8 @@ their start."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 import msgspec
@@ -12,10 +13,13 @@ import structlog
 from freshet.schemas.sizes import RECORD_BYTES
 from freshet.schemas.wire import messages
 from freshet.streams.clock import WallClock
-from freshet.streams.log.contract import Batch, Log, Writer
+from freshet.streams.log.contract import Batch, Log, TopicPartition, Writer
 
 log = structlog.get_logger()
 MOST_AT_ONCE = 10_000
+# Of reports, which are about a kilobyte: what a live run of some ten roles says in an hour. Of a
+# replay it is ten minutes, and whoever follows one is seconds behind.
+KEPT_REPORTS = 50_000
 MESSAGE_BYTES = RECORD_BYTES - 1_024  # the rest is a record's own
 
 
@@ -77,14 +81,38 @@ def messages_of(batch: Batch, now_ms: int) -> list[messages.Message]:
     return found
 
 
-class Follower:
-    """Reads logs of messages from their first record. Not thread-safe. `now_ms` is the wall."""
+def shorten(log_: Log, reports: str, identity: str, gathered: int) -> None:
+    """Forget reports before the offset up to which they were `gathered` and saved, but for the
+    newest `KEPT_REPORTS`. Whoever ends before it, or does it twice, forgets nothing else.
 
-    def __init__(self, log_: Log, *topics: str, now_ms: Callable[[], int] | None = None) -> None:
-        self._reader = log_.reader(list(topics), None)
+    Raises:
+        LogError: the log cannot be reached, or does not let this process delete.
+    """
+    found = log_.bounds(reports)
+    first, after = found.spans[0]
+    until = min(gathered, after - KEPT_REPORTS)
+    if found.identity == identity and until > first:
+        log_.delete_before(reports, {0: until})
+
+
+class Follower:
+    """Reads logs of messages from their first record, or from where `starts` says, by log. Not
+    thread-safe. `now_ms` is the wall."""
+
+    def __init__(
+        self,
+        log_: Log,
+        *topics: str,
+        now_ms: Callable[[], int] | None = None,
+        starts: Mapping[str, int] = MappingProxyType({}),
+    ) -> None:
+        def begin(gained: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+            return {part: starts[part[0]] for part in gained if part[0] in starts}
+
+        self._reader = log_.reader(list(topics), None, begin)
         self._now_ms = now_ms or WallClock().now_ms
         self.position = 0  # the offset after the last record taken
-        self.positions: dict[str, int] = {}  # the same, by log
+        self.positions = dict(starts)  # the same, by log
 
     def poll(self, max_wait_seconds: float) -> list[messages.Message]:
         """What was said since the last call, as soon as there is anything. A record that is no

@@ -17,6 +17,7 @@ from typing import Any
 import httpx
 import pytest
 
+from freshet.serving.status import reports_file
 from freshet.serving.status.status import RoleFigures, Status, decode
 from tests.system.operated_run import command, until
 
@@ -142,10 +143,13 @@ def test_it_takes_pushes_and_answers_with_features_and_docs(run: Run) -> None:
     assert run.status().models == []
 
 
-def test_controls_restart_calls_nobody_lost_and_keeps_the_history(run: Run) -> None:
+def test_controls_restart_calls_nobody_lost_and_keeps_the_history(
+    place: tuple[Path, Path], run: Run
+) -> None:
     until(run.all_there, "all its roles run")
     until(lambda: len(run.page.get("/history.json").json()["times"]) > 3, "there is a history")
     before = run.page.get("/history.json").json()
+    answered = run.status().requests.answered
     (control,) = (r for r in run.status().roles if r.role == "control")
     assert control.pid is not None
     os.kill(control.pid, signal.SIGTERM)
@@ -159,6 +163,11 @@ def test_controls_restart_calls_nobody_lost_and_keeps_the_history(run: Run) -> N
 
     until(back, "control is there again, and hears of all")
     assert "lost" not in seen
+    # What it ended with is what the next one goes on from: reports before that may be gone.
+    saved = reports_file.restored(place[1], "parcels")
+    assert saved is not None
+    assert saved.position > 0
+    assert run.status().requests.answered >= answered
     after = run.page.get("/history.json").json()
     assert after["times"][: len(before["times"]) - 1] == before["times"][:-1]
     assert after["begun_ms"] == before["begun_ms"]
