@@ -144,11 +144,11 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Scorer, L
 def through(gate: Gate) -> Callable[..., RoleSpec]:
     """Roles as the runtime starts them, but for the scorer's way to its store."""
 
-    def spec(name: str, target: Callable[..., Any], args: tuple[Any, ...]) -> RoleSpec:
+    def spec(name: str, target: Callable[..., Any], args: tuple[Any, ...], *how: Any) -> RoleSpec:
         path, role, given, *more = args
         if role == "serve":
             given = given.model_copy(update={"store": f"redis://{gate.address}/0"})
-        return RoleSpec(name, target, (path, role, given, *more))
+        return RoleSpec(name, target, (path, role, given, *more), *how)
 
     return spec
 

@@ -72,7 +72,8 @@ class GivingLog:
 
     def reader(self, topics: Any, group: Any, *callbacks: Any, **asked: Any) -> Any:
         reader = self.log.reader(topics, group, *callbacks, **asked)
-        if callbacks:
+        # Of a group's member all three; a follower only says where it begins.
+        if len(callbacks) == 3:
             self.member = reader
             self.on_assign, self.give_over, self.take_away = callbacks
         return reader
