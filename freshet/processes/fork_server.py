@@ -16,6 +16,7 @@ import os
 import signal
 import socket
 import sys
+import tempfile
 import threading
 from collections.abc import Sequence
 from importlib import import_module
@@ -54,6 +55,9 @@ def single_threaded() -> None:
 def fork_early() -> None:
     """Import what roles need, and fork the server; to be called before anything else is done."""
     global _early
+    # Another command was run in this process before.
+    if _early is not None or _server._forkserver_pid is not None:
+        return
     polars = "POLARS_MAX_THREADS"
     before = os.environ.get(polars)
     # numpy's own library starts threads when it is loaded.
@@ -74,7 +78,8 @@ def _forked() -> _Early:
     modules, modules_here = os.pipe()
     with socket.socket(socket.AF_UNIX) as listener:
         # This process's own folder, which it removes when it ends.
-        address = os.path.join(util.get_temp_dir(), "fork-server")
+        folder = tempfile.mkdtemp(dir=util.get_temp_dir())
+        address = os.path.join(folder, "fork-server")
         listener.bind(address)
         os.chmod(address, 0o600)
         listener.listen()
