@@ -24,7 +24,7 @@ from freshet.app import App
 from freshet.declared.definitions import Definitions
 from freshet.learners.model import Model
 from freshet.learners.training.past_columns import Reconstructed
-from freshet.schemas.errors import CheckpointError, LogError
+from freshet.schemas.errors import CheckpointError, LogError, ObjectStoreError
 from freshet.schemas.models.manifest import Columns
 from freshet.schemas.models.vectors import Vectors, VectorSchema
 from freshet.streams.log.contract import Log
@@ -220,12 +220,23 @@ class ColumnsOfLineage:
         self._model = model
         self._own = own
         self._kept: list[_Kept] = []
+        self._has_looked = False
 
     def covers(self, after: int) -> bool:
-        if not all(kept.is_whole or kept.after >= after for kept in self._kept):
-            self._kept = []
-        if not self._kept:
+        if self._has_looked and self._reaches(after):
+            return True
+        try:
+            # What is to be computed is decided before a process starts: where that is nothing, or
+            # all is there, nobody looks again.
             self._kept = list(self._found())
+        except ObjectStoreError as error:
+            if not error.facts.get("away"):
+                raise
+            return False
+        self._has_looked = True
+        return self._reaches(after)
+
+    def _reaches(self, after: int) -> bool:
         return all(kept.is_whole or kept.after >= after for kept in self._kept)
 
     def _found(self) -> Iterator[_Kept]:
