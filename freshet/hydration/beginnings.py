@@ -19,12 +19,12 @@ from freshet.app import App
 from freshet.declared.definitions import Definitions
 from freshet.features.keeping import reach_ms
 from freshet.features.views.view import View
-from freshet.schemas.errors import CheckpointError, LogError
+from freshet.hydration.kept import put_first, read
+from freshet.schemas.errors import LogError
 from freshet.schemas.topics.topic import Topic
 from freshet.streams.intake.starts import decided
 from freshet.streams.log.contract import Log
-from freshet.streams.objects import opened, put_new
-from freshet.streams.operators.checkpoints import START_ANEW
+from freshet.streams.objects import opened
 
 FOLDER = "beginnings"
 
@@ -119,23 +119,15 @@ def until(view: View, begins_ms: int) -> dict[str, int]:
 
 def _keep(url: str, made: Beginning) -> None:
     fs, path = _file(url, made.view, made.digest)
-    fs.makedirs(path.rpartition("/")[0], exist_ok=True)
-    with contextlib.suppress(FileExistsError):  # another process was first
-        put_new(fs, path, msgspec.json.format(msgspec.json.encode(made)))
+    put_first(fs, path, made)
 
 
 def _read(url: str, view: View) -> int | None:
     fs, path = _file(url, view.name, view.digest)
-    try:
-        return msgspec.json.decode(fs.cat_file(path), type=Beginning).begins_ms
-    except FileNotFoundError:
+    known = read(fs, path, Beginning)
+    if known is None:
         return None
-    except msgspec.DecodeError as error:
-        raise CheckpointError(
-            f"file {path}",
-            f"cannot be read: {error}",
-            f"Restore it from a backup. {START_ANEW}",
-        ) from error
+    return known.begins_ms
 
 
 def _file(url: str, view: str, digest: str) -> tuple[Any, str]:

@@ -22,14 +22,14 @@ from safetensors.numpy import load, save
 
 from freshet.app import App
 from freshet.declared.definitions import Definitions
+from freshet.hydration.kept import encoded, put_first, read
 from freshet.learners.model import Model
 from freshet.learners.training.past_columns import Reconstructed
-from freshet.schemas.errors import CheckpointError, LogError, ObjectStoreError
+from freshet.schemas.errors import LogError, ObjectStoreError
 from freshet.schemas.models.manifest import Columns
 from freshet.schemas.models.vectors import Vectors, VectorSchema
 from freshet.streams.log.contract import Log
-from freshet.streams.objects import names, opened, put, put_new
-from freshet.streams.operators.checkpoints import START_ANEW
+from freshet.streams.objects import names, opened, put
 
 FOLDER = "columns"
 RECORD = "record.json"
@@ -91,9 +91,7 @@ def decide(url: str, before: Definitions | None, app: App, log: Log, now_ms: int
 def add(url: str, made: Filling) -> None:
     """Write down what was decided, unless somebody else has."""
     fs, folder = _folder(url, made)
-    fs.makedirs(folder, exist_ok=True)
-    with contextlib.suppress(FileExistsError):  # another process was first
-        put_new(fs, f"{folder}/{RECORD}", _encoded(made))
+    put_first(fs, f"{folder}/{RECORD}", made)
 
 
 def fillings(url: str, model: Model) -> list[Filling]:
@@ -107,16 +105,9 @@ def fillings(url: str, model: Model) -> list[Filling]:
     found = []
     for name in names(fs, folder):
         path = f"{folder}/{name}/{RECORD}"
-        try:
-            found.append(msgspec.json.decode(fs.cat_file(path), type=Filling))
-        except FileNotFoundError:
-            continue
-        except msgspec.DecodeError as error:
-            raise CheckpointError(
-                f"file {path}",
-                f"cannot be read: {error}",
-                f"Restore it from a backup. {START_ANEW}",
-            ) from error
+        filling = read(fs, path, Filling)
+        if filling is not None:
+            found.append(filling)
     return found
 
 
@@ -133,7 +124,7 @@ def unfinished(url: str, app: App) -> list[tuple[Model, Filling]]:
 def finish(url: str, done: Filling) -> Filling:
     """All of it is there."""
     fs, folder = _folder(url, done)
-    put(fs, f"{folder}/{RECORD}", _encoded(done), durable=True)
+    put(fs, f"{folder}/{RECORD}", encoded(done), durable=True)
     return done
 
 
@@ -165,10 +156,6 @@ def _folder(url: str, of: Filling) -> tuple[Any, str]:
     fs, root = opened(url)
     model = f"{of.model}.{of.digest}"
     return fs, f"{root.rstrip('/')}/{FOLDER}/{model}/{of.decided_ms:020}"
-
-
-def _encoded(made: Filling) -> bytes:
-    return msgspec.json.format(msgspec.json.encode(made))
 
 
 class _Kept:

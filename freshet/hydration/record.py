@@ -10,7 +10,6 @@ declared now, this is written; from then on the view waits for its past, whoever
 
 from __future__ import annotations
 
-import contextlib
 from typing import Any
 
 import msgspec
@@ -18,9 +17,9 @@ import msgspec
 from freshet.app import App
 from freshet.declared.definitions import Definitions
 from freshet.features.views.view import View
-from freshet.schemas.errors import CheckpointError
-from freshet.streams.objects import names, opened, put, put_new
-from freshet.streams.operators.checkpoints import START_ANEW, kept_as, positions
+from freshet.hydration.kept import encoded, put_first, read
+from freshet.streams.objects import names, opened, put
+from freshet.streams.operators.checkpoints import kept_as, positions
 
 FOLDER = "hydrations"
 LEAST_RECORDS = 10_000  # fewer are read before a process has come up to its speed
@@ -53,15 +52,13 @@ def decide(url: str, before: Definitions | None, app: App, now_ms: int) -> None:
 
 def _add(url: str, made: Hydration) -> None:
     fs, path = _file(url, made.view, made.digest)
-    fs.makedirs(path.rpartition("/")[0], exist_ok=True)
-    with contextlib.suppress(FileExistsError):  # another process was first
-        put_new(fs, path, _encoded(made))
+    put_first(fs, path, made)
 
 
 def finish(url: str, done: Hydration) -> Hydration:
     """All of a view is there."""
     fs, path = _file(url, done.view, done.digest)
-    put(fs, path, _encoded(done), durable=True)
+    put(fs, path, encoded(done), durable=True)
     return done
 
 
@@ -90,16 +87,7 @@ def of(url: str, view: View) -> Hydration | None:
         CheckpointError: the file is not what was written.
     """
     fs, path = _file(url, view.name, view.digest)
-    try:
-        return msgspec.json.decode(fs.cat_file(path), type=Hydration)
-    except FileNotFoundError:
-        return None
-    except msgspec.DecodeError as error:
-        raise CheckpointError(
-            f"file {path}",
-            f"cannot be read: {error}",
-            f"Restore it from a backup. {START_ANEW}",
-        ) from error
+    return read(fs, path, Hydration)
 
 
 def unfinished(url: str, app: App) -> list[View]:
@@ -116,10 +104,6 @@ def _has_rows(url: str, view: View) -> bool:
     """Whether the view goes on from rows of its own."""
     tasks = [kept_as(f"view:{view.name}:{p}", view.digest) for p in range(view.partitions)]
     return any(positions(url, task) for task in tasks)
-
-
-def _encoded(made: Hydration) -> bytes:
-    return msgspec.json.format(msgspec.json.encode(made))
 
 
 def _file(url: str, view: str, digest: str) -> tuple[Any, str]:

@@ -20,7 +20,7 @@ from freshet.hydration.hydrator import Hydrator
 from freshet.rebuilding.filler import Filler
 from freshet.rebuilding.works import work_of
 from freshet.roles import plans
-from freshet.roles.context import Context
+from freshet.roles.context import NICE, Context
 from freshet.roles.operators import planned
 from freshet.roles.reporter import Reporter
 from freshet.runs.opened import OpenedRun
@@ -30,7 +30,6 @@ from freshet.versions import progress
 log = structlog.get_logger()
 STEP_SECONDS = 0.2
 TELL_SECONDS = 1.0
-NICE = 19  # there is no less
 
 
 def run(ctx: Context) -> None:

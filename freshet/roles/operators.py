@@ -16,7 +16,7 @@ from freshet.learners.snapshots.signing import Signer
 from freshet.learners.started import Started
 from freshet.learners.training.task import TrainTask
 from freshet.roles import plans
-from freshet.roles.context import Context, earlier_schemas, pace_of
+from freshet.roles.context import NICE, Context, earlier_schemas, pace_of
 from freshet.roles.names import archives, topics_of, trained_by
 from freshet.runs.archived import AppClock, kept_ms, shortened, stored_archive
 from freshet.runs.clusters import routed
@@ -43,7 +43,6 @@ logger = structlog.get_logger()
 SHORTEN_SECONDS = 30.0
 # What comes meanwhile is archived together: each record by itself would cost as much as ten.
 GATHER_SECONDS = 0.5
-NICE = 19  # there is no less
 # For how long a view takes its store for the one that it was: no longer than until a tick comes.
 TRUSTED_SECONDS = 1.0
 

@@ -18,7 +18,7 @@ from freshet.app import App, load
 from freshet.declared.lineages import running
 from freshet.learners.snapshots.signing import create_key, publish
 from freshet.roles import preflight
-from freshet.roles.context import Context
+from freshet.roles.context import NICE, Context
 from freshet.roles.names import elsewhere
 from freshet.runs import logs
 from freshet.runs import record as run_record
@@ -60,7 +60,6 @@ ROLES = {
     "serve": ("freshet.roles.serve", "run"),
     "control": ("freshet.roles.control", "run"),
 }
-NICE = 19  # there is no less
 # The status of a role that is to go on in another process.
 ANEW = 4
 # Roles that sign, and the name of their key.
