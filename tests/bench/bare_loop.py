@@ -4,6 +4,7 @@ Redis pipeline a batch."""
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from typing import Any
 
 import fastavro
@@ -23,9 +24,10 @@ def consume(
     address: str,
     wait_seconds: float = WAIT_SECONDS,
     rows: str = "bare",
+    partitions: Sequence[int] = (0,),
 ) -> None:
-    """Fold `n` records of partition 0; rows are hashes `{rows}:{origin}`. A batch is what came in
-    `wait_seconds`."""
+    """Fold `n` records of these partitions; rows are hashes `{rows}:{origin}`. A batch is what came
+    in `wait_seconds`."""
     settings = {
         "group.id": "bare",
         "enable.auto.commit": False,
@@ -33,7 +35,7 @@ def consume(
         "fetch.queue.backoff.ms": 5,
     }
     consumer = Consumer({"bootstrap.servers": brokers, "auto.offset.reset": "earliest", **settings})
-    consumer.assign([TopicPartition(topic, 0, 0)])
+    consumer.assign([TopicPartition(topic, partition, 0) for partition in partitions])
     host, port = address.split(":")
     store = redis.Redis(host=host, port=int(port))
     seen, states, done = Seen(), dict[str, State](), 0

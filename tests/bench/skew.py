@@ -24,6 +24,7 @@ from freshet.demo.flights.app import app
 from freshet.demo.flights.data import load
 from freshet.schemas.durations import HOUR_MS
 from freshet.schemas.models.layout import Layout
+from freshet.serving.status.bounds import DRIFT_MS
 from freshet.serving.status.status import DriftFigures
 from freshet.serving.values.skew import JUDGED_FROM, Skew
 from tests.bench.harness import Row, at_most
@@ -75,9 +76,16 @@ def take(skew: Skew, told: Told) -> list[DriftFigures]:
     return list(found.values())
 
 
-def days(told: list[DriftFigures]) -> set[tuple[str, Any]]:
-    """An alert is of a feature, and lasts for a day."""
-    return {(each.field, datetime.fromtimestamp(each.hour_ms / 1000, UTC).date()) for each in told}
+def alerts(told: list[DriftFigures]) -> list[DriftFigures]:
+    """What raised an alert: it lasts for a day after the newest hour that was told of, and goes on
+    where another one is told of by then."""
+    found: list[DriftFigures] = []
+    until: dict[str, int] = {}
+    for each in sorted(told, key=lambda each: each.hour_ms):
+        if each.hour_ms > until.get(each.field, each.hour_ms - 1):
+            found.append(each)
+        until[each.field] = each.hour_ms + DRIFT_MS
+    return found
 
 
 def part(told: Told, first: int, after: int | None) -> Told:
@@ -154,12 +162,13 @@ def run() -> list[Row]:
         found.update(named(skew, year, first))
         begun = first
     told += take(skew, part(year, begun, None))
-    alerts = sorted(days(told), key=lambda alert: alert[1])
-    months = Counter(day.month for _, day in alerts)
+    raised = alerts(told)
+    days = [datetime.fromtimestamp(each.hour_ms / 1000, UTC).date() for each in raised]
+    months = Counter(day.month for day in days)
     worst = max(months.values(), default=0)
     detail = {
-        "year": len(alerts),
-        "alerts": [f"{field} {day}" for field, day in alerts],
+        "year": len(raised),
+        "alerts": [f"{each.field} {day}" for each, day in zip(raised, days)],
         "asked": int(year.asked.sum()),
         "cpu_seconds": round(time.process_time() - started),
     }
