@@ -11,7 +11,34 @@ ROOT = Path(__file__).parent
 GIB = 2**30
 WORKER_BYTES = 4 * GIB  # a Kafka, a Cassandra and an app with its roles
 MOST_WORKERS = 4  # beyond these, each worker's own servers cost more than it brings
-# These files run for a minute or more: begun last, one of them would be waited for alone.
+# These files run for a minute or more: begun last, one of them would be waited for alone. So the
+# longest are begun first, in this order; then what is like them, and then all others.
+LONGEST = (
+    "tests/faults/test_outages.py",
+    "tests/system/test_apply.py",
+    "tests/system/test_shared_folder.py",
+    "tests/system/test_silence.py",
+    "tests/system/test_changed_definitions.py",
+    "tests/serving/page/test_page.py",
+    "tests/streams/agents/test_faust_app.py",
+    "tests/system/test_operate.py",
+    "tests/system/test_no_leak.py",
+    "tests/system/test_registry.py",
+    "tests/contracts/test_log.py",
+    "tests/system/test_partitions.py",
+    "tests/faults/test_refusals.py",
+    "tests/system/test_equal.py",
+    "tests/faults/test_kills.py",
+    "tests/freshet/scaffold/test_command.py",
+    "tests/streams/kafka/test_log.py",
+    "tests/streams/archive/test_owners.py",
+    "tests/streams/archive/test_trimming.py",
+    "tests/freshet/hydration/test_hydrator.py",
+    "tests/streams/fates/test_runs.py",
+    "tests/streams/operators/test_befallen.py",
+    "tests/streams/intake/test_task.py",
+    "tests/freshet/test_shadows.py",
+)
 LONG = (
     "tests/faults/",
     "tests/system/",
@@ -53,4 +80,12 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: not item.nodeid.startswith(LONG))
+    items.sort(key=_turn)
+
+
+def _turn(item: pytest.Item) -> int:
+    """Whose it is; within one turn they stay as they were collected."""
+    file = item.nodeid.partition("::")[0]
+    if file in LONGEST:
+        return LONGEST.index(file)
+    return len(LONGEST) + (not file.startswith(LONG))

@@ -131,7 +131,7 @@ def run(
     if role is not None:
         from freshet.processes.spared import spare
 
-        spare(role)
+        spare()
         from freshet.processes.one import run_one
 
         run_one(app, role, given, member)

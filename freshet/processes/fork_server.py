@@ -23,7 +23,7 @@ from importlib import import_module
 from multiprocessing import forkserver, resource_tracker, util
 from typing import Any, NamedTuple
 
-PRELOADED = "freshet.roles.preloaded"
+PRELOADED = "freshet.processes.preloaded"
 # Roles are many, and each is one thread's work.
 SINGLE_THREADED = dict.fromkeys(
     ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS"), "1"

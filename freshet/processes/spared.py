@@ -1,6 +1,6 @@
-"""What a role never needs, though libraries that it needs import it on their way: pyarrow looks for
-pandas before it reads an array, in case that is one of pandas's, and numba for scipy's linear
-algebra, which no kernel of ours calls. Both together are a fifth of the CPU of a start."""
+"""What nobody needs until somebody asks for it, though libraries import it on their way: pyarrow
+looks for pandas before it reads an array, in case that is one of pandas's, and numba for scipy's
+linear algebra, which no kernel of ours calls. Both together are a fifth of the CPU of a start."""
 
 from __future__ import annotations
 
@@ -9,23 +9,41 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from importlib.abc import MetaPathFinder
+from importlib.util import find_spec
 from types import ModuleType
-
-# Roles that run nothing of users' or of learners' but declarations: others may have a use for them.
-ROLES = ("intake", "dedup", "view", "join", "archive")
+from typing import Any
 
 
-def spare(role: str) -> None:
-    """Have the libraries of a role find out that they do without; whatever imports these modules
-    later has them."""
-    if role.split(".")[0] not in ROLES:
-        return
+def spare() -> None:
+    """Have libraries do without pandas and scipy, until these are imported by whoever uses them."""
     with _hidden("pandas", "scipy.linalg"):
         # Each looks once, and remembers.
-        import pyarrow as pa
+        arrow: Any = import_module("pyarrow")
+        arrow.array([None])
+        arraymath: Any = import_module("numba.np.arraymath")
+    # It asks whether there is pandas, too, and does not import it: that is no use of it.
+    import_module("polars")
+    # Users' kernels multiply by scipy's: numba imports it when it compiles one.
+    arraymath._HAVE_BLAS = find_spec("scipy") is not None
+    if "pandas" not in sys.modules and not any(isinstance(x, _Looked) for x in sys.meta_path):
+        sys.meta_path.insert(0, _Looked(arrow))
 
-        pa.array([None])
-        import_module("numba.np.arraymath")
+
+class _Looked(MetaPathFinder):
+    """Asked before all others, it has pyarrow look for pandas once more when somebody imports that:
+    else what is missing in a column of pandas's would be read as a number that is none."""
+
+    def __init__(self, arrow: Any) -> None:
+        self._arrow = arrow
+        self._is_asked = False
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> None:
+        if fullname == "pandas" and not self._is_asked:
+            self._is_asked = True
+            # As it is made when pyarrow is imported: it looks when it is next asked.
+            self._arrow.lib._pandas_api.__init__()
 
 
 class _Hidden(MetaPathFinder):

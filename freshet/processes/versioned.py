@@ -13,6 +13,7 @@ from freshet.schemas.errors import DefinitionError
 from freshet.schemas.topics import readers
 from freshet.settings import Settings
 from freshet.streams.clock import wall_now_ms
+from freshet.streams.intake.expressions import tried_before
 from freshet.streams.objects import plain
 from freshet.versions import progress
 from freshet.versions.copied import content
@@ -130,7 +131,9 @@ def drafted(versions: Versions, app: App, file: Path, number: int) -> tuple[Path
     """
     draft = versions.draft(file.parent)
     copy = draft / APP / file.name
-    copied = load(copy)
+    # As the app itself was: the copy is of its digest, or refused.
+    with tried_before():
+        copied = load(copy)
     if copied.digest != app.digest:
         raise DefinitionError(
             f"app {app.name}",

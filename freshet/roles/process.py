@@ -35,6 +35,7 @@ from freshet.streams.clock import WallClock
 from freshet.streams.control.channels import send
 from freshet.streams.control.switches import SwitchBoard
 from freshet.streams.disk import until_there_is_room
+from freshet.streams.intake.expressions import tried_before
 from freshet.streams.object_probe import probe
 from freshet.streams.outages import Outages
 from freshet.streams.vitals.heartbeat import Heartbeat
@@ -95,8 +96,7 @@ def run_role(
         # It ends when its version is active: then others go on with its work.
         os.nice(NICE)
     try:
-        app = load(app_path)
-        _refuse_other(app, app_path, digest)
+        app = _loaded(app_path, digest)
         vitals = Vitals(role, f"{lasting}/{uuid.uuid4().hex[:8]}", Outages(stop))
         instance = f"{app.name}.{lasting}"
         own = open_log(given.log_url, instance, vitals.outages)
@@ -137,10 +137,21 @@ def run_role(
         raise SystemExit(1) from error
 
 
+def _loaded(app_path: str, digest: str) -> App:
+    """The app in the file; one of this digest, if any is given."""
+    if not digest:
+        return load(app_path)
+    # Whoever gave the digest has tried what is declared, and what has another one is refused.
+    with tried_before():
+        app = load(app_path)
+    _refuse_other(app, app_path, digest)
+    return app
+
+
 def _refuse_other(app: App, app_path: str, digest: str) -> None:
     """Else one role of a run would write by other definitions than the rest, where it has died and
     is started again."""
-    if digest and app.digest != digest:
+    if app.digest != digest:
         raise DefinitionError(
             f"app {app.name}",
             f"{app_path}, or a module beside it, declares something else than when the run started",

@@ -35,7 +35,13 @@ from freshet.testing import LocalRun
 from tests.snapshot_files import identity_of
 
 Queries = dict[str, list[Any]]
-DAYS, EVERY, DRAIN_MS = 2, "3h", 13 * 3_600_000
+HOUR_MS = 3_600_000
+DAYS, EVERY, DRAIN_MS = 2, "3h", 13 * HOUR_MS
+# A step costs a dozen processes about the same however much is in it: by the quarter of an hour, as
+# demos go, two days would take four times as long and show nothing more.
+STEP_MS = HOUR_MS
+FIRST_MS = 2 * HOUR_MS
+LAST_MS = 10 * HOUR_MS
 APP = """\
 from dataclasses import replace
 
@@ -132,14 +138,19 @@ def app_file(folder: Path) -> Path:
     return file
 
 
-def undisturbed(folder: Path) -> Left:
+def flights(step_ms: int = STEP_MS) -> Schedule:
+    """What is replayed."""
+    return Schedule(DAYS, step_ms, drain_ms=DRAIN_MS)
+
+
+def undisturbed(folder: Path, step_ms: int = STEP_MS) -> Left:
     """In one process."""
     app = load(app_file(folder))
     with ExitStack() as stack:
         redis = stack.enter_context(RedisServer(folder / "redis"))
         store = stack.enter_context(contextlib.closing(open_store(redis.url)))
         local = stack.enter_context(LocalRun(app, folder, store, EVERY))
-        for step in Schedule(DAYS, drain_ms=DRAIN_MS):
+        for step in flights(step_ms):
             local.step(step.start_ms, step.end_ms, step.queries, step.events)
         for operator in local.operators:
             operator.checkpoint()
@@ -148,15 +159,23 @@ def undisturbed(folder: Path) -> Left:
 
 @dataclass
 class Disturbed:
-    """A run with every role a process. `steps` is how many there are."""
+    """A run with every role a process, replayed in steps of `step_ms`; `steps` is how many there
+    are."""
 
     app: App
     folder: Path
     runtime: Runtime
     client: ScoringClient
     replayer: Replayer
+    step_ms: int
     steps: int
     _answered: int = 0
+
+    @property
+    def killable(self) -> range:
+        """The steps that roles are killed in: not those of the first models, nor of the end that
+        waits for labels."""
+        return range(FIRST_MS // self.step_ms, self.steps - LAST_MS // self.step_ms)
 
     def play(
         self,
@@ -165,7 +184,7 @@ class Disturbed:
     ) -> None:
         """Replay all. `before` is called with the number of each step that comes, `answered` once
         its questions are."""
-        for n, step in enumerate(Schedule(DAYS, drain_ms=DRAIN_MS)):
+        for n, step in enumerate(flights(self.step_ms)):
             before(n)
             ask = (
                 partial(self._ask, n, step, answered)
@@ -187,7 +206,9 @@ class Disturbed:
 
 
 @contextmanager
-def running(folder: Path, log: str = "", store: str = "") -> Iterator[Disturbed]:
+def running(
+    folder: Path, log: str = "", store: str = "", step_ms: int = STEP_MS
+) -> Iterator[Disturbed]:
     file = app_file(folder)
     app = load(file)
     given = settings(
@@ -207,6 +228,4 @@ def running(folder: Path, log: str = "", store: str = "") -> Iterator[Disturbed]
             [runtime.address("serve")], app.models[0].name, app.models[0].on.events
         )
         stack.callback(client.close)
-        yield Disturbed(
-            app, folder, runtime, client, replayer, len(Schedule(DAYS, drain_ms=DRAIN_MS))
-        )
+        yield Disturbed(app, folder, runtime, client, replayer, step_ms, len(flights(step_ms)))

@@ -9,7 +9,7 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,9 +22,6 @@ from freshet.processes.supervisor import Supervisor
 SEED = 2013
 PATIENCE_SECONDS = 60.0
 POLL_SECONDS = 0.05
-# The models of the first hours, and the end that waits for labels, are left alone.
-FIRST_STEP = 5
-LAST_STEPS = 40
 # The file that an app is derived from names them.
 IMPORTED_BY_APP = (
     "freshet.demo.flights.schedule",
@@ -35,11 +32,12 @@ IMPORTED_BY_APP = (
 
 @dataclass
 class Killer:
-    """Kills `kills` times, at random steps, each a random while after its step began: all roles in
-    a random order, then all again. `keepers` are those who start a role again, by its name."""
+    """Kills `kills` times, at random steps of `killable`, each a random while after its step began:
+    all roles in a random order, then all again. `keepers` are those who start a role again, by its
+    name."""
 
     keepers: Mapping[str, Supervisor]
-    steps: int
+    killable: Sequence[int]
     kills: int
     latest_seconds: float
     killed: Counter[str] = field(default_factory=Counter)
@@ -51,8 +49,7 @@ class Killer:
         order: list[str] = []
         while len(order) < self.kills:
             order += self._draw.sample(names, len(names))
-        killable = range(FIRST_STEP, self.steps - LAST_STEPS)
-        self._due = dict(zip(sorted(self._draw.sample(killable, self.kills)), order))
+        self._due = dict(zip(sorted(self._draw.sample(self.killable, self.kills)), order))
 
     def step(self, n: int) -> None:
         """Before step `n`."""

@@ -24,10 +24,11 @@ from freshet.roles.names import role_names
 from freshet.roles.process import run_role
 from freshet.servers.kafka_server import KafkaServer
 from freshet.servers.server import free_ports
-from tests.faults.disturbance import Disturbed, Left, running, undisturbed
+from tests.faults.disturbance import HOUR_MS, Disturbed, Left, running, undisturbed
 from tests.faults.killer import Killer, started_again_at_once
 
 KILLS = 200
+STEP_MS = HOUR_MS // 4  # so many that each kill has one of its own
 LATEST_SECONDS = {"sqlite": 0.12, "kafka": 0.4}
 SECOND_MEMBERS = {"sqlite": ("serve",), "kafka": ("intake", "view", "serve")}
 
@@ -62,7 +63,7 @@ def second_members(run: Disturbed, file: Path, log: str) -> Iterator[tuple[Super
 def killed(folder: Path, log: str, url: str, kills: int) -> Outcome:
     with ExitStack() as stack:
         stack.enter_context(started_again_at_once())
-        run = stack.enter_context(running(folder, url))
+        run = stack.enter_context(running(folder, url, step_ms=STEP_MS))
         file = folder / "flights_app.py"
         second, address = stack.enter_context(second_members(run, file, log))
         keepers = dict.fromkeys(role_names(run.app), run.runtime.supervisor)
@@ -74,7 +75,7 @@ def killed(folder: Path, log: str, url: str, kills: int) -> Outcome:
             model.on.events,
         )
         stack.callback(run.client.close)
-        killer = Killer(keepers, run.steps, kills, LATEST_SECONDS[log])
+        killer = Killer(keepers, run.killable, kills, LATEST_SECONDS[log])
         run.play(killer.step)
         killer.wait()
         return Outcome(log, run.left(), killer, run.client)
@@ -131,7 +132,7 @@ def main() -> int:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="freshet-soak-")))
         kafka = stack.enter_context(KafkaServer(folder / "kafka"))
-        expected = undisturbed(folder / "undisturbed")
+        expected = undisturbed(folder / "undisturbed", STEP_MS)
         outcomes = []
         for log, url in (("sqlite", ""), ("kafka", f"kafka://{kafka.address}")):
             console.print(f"{asked.kills // 2} kills over {log}")

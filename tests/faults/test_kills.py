@@ -9,10 +9,9 @@ from dataclasses import dataclass
 import pytest
 
 from freshet.app import App
-from freshet.demo.flights.schedule import Schedule
 from freshet.replay.client import ScoringClient
 from freshet.roles.names import role_names
-from tests.faults.disturbance import DAYS, Left, running
+from tests.faults.disturbance import Left, flights, running
 from tests.faults.killer import Killer, started_again_at_once
 
 ROUNDS = {"sqlite": 3, "kafka": 2}
@@ -38,7 +37,7 @@ def killed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     with started_again_at_once(), running(folder, log) as run:
         keepers = dict.fromkeys(role_names(run.app), run.runtime.supervisor)
         kills = ROUNDS[on] * len(keepers)
-        killer = Killer(keepers, run.steps, kills, LATEST_SECONDS[on])
+        killer = Killer(keepers, run.killable, kills, LATEST_SECONDS[on])
         run.play(killer.step)
         killer.wait()
         return Killed(run.app, run.left(), killer.killed, killer.restarts(), run.client)
@@ -66,7 +65,7 @@ def test_every_question_was_answered_in_the_end_though_its_only_scorer_was_kille
     client = killed.client
     assert client.failed == 0
     assert client.attempts == client.answered + client.refused + client.broken
-    assert client.rows >= sum(len(s.queries["flight_id"]) for s in Schedule(DAYS))
+    assert client.rows >= sum(len(s.queries["flight_id"]) for s in flights())
 
 
 def test_the_ledger_is_that_of_an_undisturbed_run(killed: Killed, undisturbed: Left) -> None:

@@ -182,8 +182,8 @@ def kafka_and_redis(tmp_path_factory: pytest.TempPathFactory, kafka: str) -> Ite
     with ExitStack() as stack:
         broker = stack.enter_context(KafkaServer(folder / "kafka"))
         redis = stack.enter_context(RedisServer(folder / "redis", port=free_ports(1)[0]))
-        store = Scene(60, "store", redis.address, 5.0, redis.kill, redis.start)
-        log = Scene(150, "log", broker.address, AWAY_SECONDS, broker.stop, broker.start)
+        store = Scene(15, "store", redis.address, 5.0, redis.kill, redis.start)
+        log = Scene(37, "log", broker.address, AWAY_SECONDS, broker.stop, broker.start)
         run = stack.enter_context(
             running(folder / "run", f"kafka://{broker.address}", f"redis://{redis.address}/0")
         )
@@ -197,7 +197,7 @@ def on_cassandra(tmp_path_factory: pytest.TempPathFactory, cassandra: str) -> It
     folder = tmp_path_factory.mktemp("outages")
     with ExitStack() as stack:
         server = stack.enter_context(CassandraServer(folder / "cassandra"))
-        scene = Scene(60, "store", server.address, AWAY_SECONDS, server.stop, server.start)
+        scene = Scene(15, "store", server.address, AWAY_SECONDS, server.stop, server.start)
         run = stack.enter_context(
             running(folder / "run", "", f"cassandra://{server.address}/outages")
         )

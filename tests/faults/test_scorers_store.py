@@ -22,7 +22,7 @@ from freshet.servers.redis_server import RedisServer
 from freshet.servers.server import free_ports
 from tests.faults.disturbance import Disturbed, Left, Queries, differing, running
 
-AWAY_AT, EMPTIED_AT, RESTARTED_AT = 60, 130, 150  # steps with questions
+AWAY_AT, EMPTIED_AT, RESTARTED_AT = 15, 32, 37  # steps with questions
 PUT_OFF = 5  # times, before the scorer has its store back: the views have long gone on by then
 
 

@@ -16,16 +16,16 @@ from pathlib import Path
 import httpx
 import pytest
 
-from freshet.demo.flights.schedule import Schedule, Step
+from freshet.demo.flights.schedule import Step
 from freshet.processes import supervisor
 from freshet.processes.supervisor import RoleSpec, Supervisor
 from freshet.replay.client import ScoringClient
 from freshet.replay.replayer import NotYet, published
 from freshet.roles.process import run_role
 from freshet.servers.server import free_ports
-from tests.faults.disturbance import DAYS, DRAIN_MS, Disturbed, running
+from tests.faults.disturbance import Disturbed, flights, running
 
-STEPS = 64  # 16 hours: models have been released
+STEPS = 16  # hours: models have been released
 ROUNDS = 2  # each scorer is killed as often
 KILL_AFTER_SECONDS = 0.3
 ASKED = 12  # the least for each kill, however busy the machine is
@@ -92,7 +92,7 @@ def second_scorer(run: Disturbed, file: Path) -> Scorer:
 def replay(run: Disturbed, client: ScoringClient) -> Step:
     """The first steps; the last that asked something."""
     newest: Step | None = None
-    for step in islice(Schedule(DAYS, drain_ms=DRAIN_MS), STEPS):
+    for step in islice(flights(), STEPS):
 
         def ask(step: Step = step) -> dict[str, int]:
             return client.ask(step.queries, step.start_ms) if any(step.queries.values()) else {}

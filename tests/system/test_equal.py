@@ -45,7 +45,8 @@ from freshet.streams.log.contract import Log
 from freshet.testing import LocalRun
 from tests.features.redis.groups import RedisCluster
 
-DAYS, EVERY, DRAIN_MS = 2, "3h", 13 * 3_600_000
+HOUR_MS = 3_600_000
+DAYS, EVERY, STEP_MS, DRAIN_MS = 2, "3h", HOUR_MS, 13 * HOUR_MS
 SHARED_ROLES = ("intake", "view")
 LIGHT = "[fr.Baseline(), fr.HashedLogistic()]"
 
@@ -126,7 +127,7 @@ def _examples(app: App, log: Log) -> Iterator[tuple[Any, ...]]:
 
 def in_one_process(app: App, directory: Path, store: Store, log: Log | None = None) -> Outcome:
     with LocalRun(app, directory, store, EVERY, log) as local:
-        for step in Schedule(DAYS, drain_ms=DRAIN_MS):
+        for step in Schedule(DAYS, STEP_MS, drain_ms=DRAIN_MS):
             local.step(step.start_ms, step.end_ms, step.queries, step.events)
         for operator in local.operators:
             operator.checkpoint()
@@ -157,7 +158,7 @@ def in_processes(app: App, file: Path, given: Settings) -> tuple[Outcome, Replay
             [runtime.address("serve")], app.models[0].name, app.models[0].on.events
         )
         stack.callback(client.close)
-        for step in Schedule(DAYS, drain_ms=DRAIN_MS):
+        for step in Schedule(DAYS, STEP_MS, drain_ms=DRAIN_MS):
             events = published(app, step.events)
             asked = any(step.queries.values())
             ask = partial(client.ask, step.queries, step.start_ms) if asked else dict[str, int]

@@ -50,7 +50,7 @@ from freshet.servers.redis_server import RedisServer
 from freshet.settings import Settings
 from freshet.streams.log.contract import Log
 from freshet.testing import LocalRun
-from tests.system.test_equal import DAYS, DRAIN_MS, EVERY, light_flights
+from tests.system.test_equal import DAYS, DRAIN_MS, EVERY, STEP_MS, light_flights
 
 PARTITIONS, SECONDS, AWAY_SECONDS = 3, 90.0, 15.0
 TASKS = {"intake": 4 * PARTITIONS, "view": 8 * PARTITIONS}
@@ -148,7 +148,7 @@ def in_one_process(file: Path, directory: Path) -> Left:
         redis = stack.enter_context(RedisServer(directory / "redis"))
         store = stack.enter_context(closing(open_store(redis.url)))
         local = stack.enter_context(LocalRun(app, directory, store, EVERY))
-        for step in Schedule(DAYS, drain_ms=DRAIN_MS):
+        for step in Schedule(DAYS, STEP_MS, drain_ms=DRAIN_MS):
             local.step(step.start_ms, step.end_ms, step.queries, step.events)
         for operator in local.operators:
             operator.checkpoint()
@@ -286,7 +286,7 @@ def disturbed(kafka: str, redis_address: str, tmp_path_factory: pytest.TempPathF
         members = Members(file, runtime.settings, replayer)
         stack.callback(lambda: members.stop())
         first = members.until("partitions are shared", shared)
-        schedule = Schedule(DAYS, drain_ms=DRAIN_MS)
+        schedule = Schedule(DAYS, STEP_MS, drain_ms=DRAIN_MS)
         disturbance = Disturbance(members, len(schedule) // 3, len(schedule) // 2)
         for n, step in enumerate(schedule):
             disturbance.before(n)

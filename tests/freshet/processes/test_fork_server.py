@@ -20,7 +20,7 @@ from pathlib import Path
 def role(path):
     found = {
         "server": os.getppid(),
-        "imported": [name in sys.modules for name in ("freshet.roles.preloaded", "colorsys")],
+        "imported": [name in sys.modules for name in ("freshet.processes.preloaded", "colorsys")],
         "polars_threads": os.environ["POLARS_MAX_THREADS"],
         "blas_threads": os.environ["OPENBLAS_NUM_THREADS"],
         "ignores": signal.getsignal(signal.SIGINT) is signal.SIG_IGN,

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from freshet.schemas.errors import DefinitionError
 from freshet.schemas.events.schema import EventSchema
 from freshet.streams.intake import expressions
-from freshet.streams.intake.expressions import check_row_wise, fields_of
+from freshet.streams.intake.expressions import check_row_wise, fields_of, tried_before
 
 SCHEMA = EventSchema.parse(
     {
@@ -277,6 +277,18 @@ def test_what_fails_only_on_rare_values_is_refused_unless_validation_keeps_them_
             check_row_wise(narrow, SCHEMA, WHERE)
     check_row_wise((n.cast(pl.Int16) > 1) | (pl.col("x").cast(pl.Int8) > 0), small, WHERE)
     check_row_wise(pl.col("code").str.to_integer() > 9, small, WHERE)
+
+
+def test_where_they_were_tried_before_rows_are_not_made_up_again_and_all_else_is_checked() -> None:
+    fails = at.cast(pl.Int32) > 1
+    with tried_before():
+        check_row_wise(fails, SCHEMA, WHERE)
+        with pytest.raises(DefinitionError, match="unknown field"):
+            check_row_wise(pl.col("zzz") > 1, SCHEMA, WHERE)
+        with pytest.raises(DefinitionError, match="aggregate"):
+            check_row_wise(a > a.mean(), SCHEMA, WHERE)
+    with pytest.raises(DefinitionError, match="fails"):
+        check_row_wise(fails, SCHEMA, WHERE)
 
 
 def test_a_label_is_true_or_false_or_1_or_0() -> None:

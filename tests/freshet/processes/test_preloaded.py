@@ -21,7 +21,7 @@ def loaded():
 import freshet.roles.serve
 
 threads = psutil.Process().num_threads()
-import freshet.roles.preloaded
+import freshet.processes.preloaded
 
 print("threads", psutil.Process().num_threads() - threads)
 before = loaded()
