@@ -1,5 +1,5 @@
-"""What a lineage reads and does not learn: spans of time, each with who it was by, why, and how many
-examples it had."""
+"""What a lineage reads and does not learn: spans of time, each with who it was by, why, and how
+many examples it had."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ class Skips:
 
     def __init__(self, start: Start | None) -> None:
         self._own: tuple[Span, ...] = ()
-        self._held: tuple[Span, ...] = ()  # by people, while it runs
+        self._held: tuple[Span, ...] = ()  # as the control log has it, while it runs
+        self.by_conditions: tuple[Span, ...] = ()  # as its own log has it
         self._examples: Counter[Span] = Counter()
         self.knows_from = blocks.NO_TICK
         if start is not None:
@@ -34,13 +35,17 @@ class Skips:
 
     def at(self, tick: int) -> Span | None:
         """Why what is read now is not to be learned, if it is not; `tick` is the newest."""
-        return next((span for span in (*self._own, *self._held) if span.holds(tick)), None)
+        return next((span for span in self._all if span.holds(tick)), None)
+
+    @property
+    def _all(self) -> tuple[Span, ...]:
+        return (*self._own, *self._held, *self._of_its_time(self.by_conditions))
 
     def count(self, span: Span, examples: int) -> None:
         self._examples[_begun(span)] += examples
 
     def hold(self, spans: Sequence[Span]) -> bool:
-        """When people held the model; whether that is news."""
+        """When the model was held; whether that is news."""
         found = self._of_its_time(spans)
         if found == self._held:
             return False
@@ -56,10 +61,15 @@ class Skips:
             if span.until is None or span.until > self.knows_from
         )
 
+    @property
+    def examples(self) -> int:
+        """How many, in all."""
+        return sum(self._examples[_begun(span)] for span in self._all)
+
     def told(self) -> list[dict[str, Any]]:
-        """Span by span (`SkipFacts`)."""
+        """Span by span (`SkipFacts`), in order; those that have no end yet are last."""
         found = []
-        for span in (*self._own, *self._held):
+        for span in sorted(self._all, key=_order):
             count = self._examples[_begun(span)]
             found.append({**asdict(span), "examples": count})
         return found
@@ -75,6 +85,10 @@ class Skips:
         for told in from_json(state["skips"]) if "skips" in state else ():
             count = told.pop("examples")
             self._examples[_begun(Span(**told))] = count
+
+
+def _order(span: Span) -> tuple[bool, int]:
+    return span.until is None, span.start
 
 
 def _begun(span: Span) -> Span:

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from freshet.learners.contract import Learner
+from freshet.learners.holding.watch import UNDECLARED, Watch, Watching
 from freshet.learners.started import Start
 from freshet.learners.training.exclusions import Exclusions
 from freshet.learners.training.open_step import Open, at_places, dumped, joined, piece, restored
@@ -47,6 +48,7 @@ from freshet.streams.operators.task import NotYet, Outputs, as_json, from_json, 
 
 ROLLING_EXAMPLES = 5_000
 MOST_SKIPS = 20  # that are told; all are saved
+MOST_MISSING = 50  # inputs that are told
 Arrays = dict[str, npt.NDArray[Any]]
 Bools = npt.NDArray[np.bool_]
 
@@ -60,7 +62,8 @@ class TrainPlan:
     with others. `reads` are its vectors with the categories of `slices` behind its own (None: it
     reads those itself). `start` says of a lineage that was started while its app ran where that was
     and what it leaves out, to which a question's source is its field of the name `source`.
-    `earlier_bytes` of its checkpoints are kept to go back to."""
+    `earlier_bytes` of its checkpoints are kept to go back to. By what it is `watching` it is held
+    itself."""
 
     model: str
     lineage: str
@@ -76,6 +79,7 @@ class TrainPlan:
     start: Start | None = None
     source: str = ""
     earlier_bytes: int = 0
+    watching: Watching = UNDECLARED
 
     @property
     def exclusions(self) -> Exclusions | None:
@@ -144,6 +148,8 @@ class TrainTask:
         self._learned = self._cuts = self._reconstructed = 0
         self._exclusions = plan.exclusions
         self._skips = Skips(plan.start)
+        own = plan.vectors
+        self._watch = Watch(plan.watching, own.categories, own.numbers)
         self._cuts_from = blocks.NO_TICK
         if plan.start is not None:
             self._cuts_from = plan.start.cuts_from
@@ -250,6 +256,7 @@ class TrainTask:
         rows, lacking = joined(self._open)
         self._open = []
         self._open_answers = 0
+        self._watch.take(rows, lacking)
         # First predict, then score, then learn: no figure is of a model that has seen the answer.
         asked = np.flatnonzero((rows.kind == ASKED) & ~lacking)
         if len(asked):
@@ -271,6 +278,7 @@ class TrainTask:
         elif len(chosen):
             labels = rows.label[chosen].astype(np.float32)
             self._learner.learn(Examples(self._vectors(rows.fixed[chosen]), labels))
+            self._watch.learn(rows, chosen[~lacking[chosen]])
             self._learned += len(chosen)
             self._reconstructed += int(np.count_nonzero(lacking[chosen]))
 
@@ -320,6 +328,8 @@ class TrainTask:
         if self._cut_tick == blocks.NO_TICK:
             self._cut_tick = tick
         self._tick = tick
+        self._watch.reach(tick)
+        self._skips.by_conditions = self._watch.spans
         if due and not self.has_caught_up:
             # Of the past nothing is served; what it cuts first is due when that of the others is.
             self._cut_tick = tick
@@ -353,7 +363,16 @@ class TrainTask:
             for s, table in self._by_slice.items()
         }
         own = {"lineage": self._plan.lineage, "snapshots": self._cuts, "finished": self._tick}
-        return {**self.stats(), **own, "slices": slices, "skips": self._skips.told()[-MOST_SKIPS:]}
+        return {**self.stats(), **own, "slices": slices, **self._told()}
+
+    def _told(self) -> dict[str, Any]:
+        """What it does not learn, and what it is not given."""
+        missing = [lacking._asdict() for lacking in self._watch.inputs[:MOST_MISSING]]
+        return {
+            "skipped": self._skips.examples,
+            "skips": self._skips.told()[-MOST_SKIPS:],
+            "missing_inputs": missing,
+        }
 
     def configure(self, settings: Mapping[str, Freshness], at: int) -> bool:
         """`snapshot_every` and `label_wait` of the label's topic."""
@@ -392,7 +411,7 @@ class TrainTask:
         numbers = [self._tick, self._cut_tick, self._learned, self._cuts, self._open_answers]
         state["numbers"] = as_json([*numbers, self._reconstructed])
         state["settings"] = as_json(self._settings)
-        state |= self._skips.dump()
+        state |= self._skips.dump() | self._watch.dump()
         return state | dumped(self._open, self._layout)
 
     def load(
@@ -412,6 +431,8 @@ class TrainTask:
         self._tick, self._cut_tick, self._learned, self._cuts, self._open_answers = numbers[:5]
         self._reconstructed = numbers[5]
         self._open = restored(state, self._layout)
+        self._watch.load(state)
+        self._skips.by_conditions = self._watch.spans
         self._skips.load(state)
         if "settings" in state and (settings := from_json(state["settings"])):
             self._settings = settings
