@@ -171,7 +171,7 @@ IN_THE_APP: dict[str, tuple[str, str]] = {
     "A hold by an unknown topic": ("on=handovers,", 'on=handovers, hold=[fr.HoldWhen("source_silent", topic="weather", longer_than="1h")],'),
     "A hold that is none": ("on=handovers,", 'on=handovers, hold=["expired_share"],'),
     "Another word for missing inputs": ("on=handovers,", 'on=handovers, missing_inputs="wait",'),
-    "Nothing to fall back to": ("on=handovers,", 'on=handovers, missing_inputs="fall_back",'),
+    "Nothing to fall back to": ('fallback=[fr.heuristic(pl.col("cities.late_1h") > 10), fr.constant(0.3)],', 'missing_inputs="fall_back",'),
     "A release that is none": ("on=handovers,", 'on=handovers, release="daily",'),
     "A request field of another topic": ('[handovers["city"],', '[deliveries["late"],'),
     "An expression among the features": ('[handovers["city"],', '[pl.col("at").dt.hour(),'),

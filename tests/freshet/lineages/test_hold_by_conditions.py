@@ -18,7 +18,7 @@ from freshet.schemas.errors import RequestError
 from freshet.testing import LocalRun
 from tests.freshet.lineages.test_rewind import equal, saved_each_hour
 from tests.freshet.lineages.test_start import _task, learned_by
-from tests.freshet.toy_day import HOUR, TOY, toy_day
+from tests.freshet.toy_day import TOY, toy_day
 
 FREED = 11  # the hour at whose beginning it is over
 CONDITION = 'fr.HoldWhen("expired_share", above=0.3, over="1h")'
