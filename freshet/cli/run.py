@@ -146,13 +146,9 @@ def resume_model(
     """Have a model learn again what comes from now on. One that a condition of its own held goes on
     by itself; with --learn-skipped what was skipped last by that is learned, too."""
     from freshet.datasets.recorded_run import model_of
-    from freshet.lineages.hold import (
-        is_held,
-        learned_later,
-        learned_later_by_conditions,
-        resume,
-    )
+    from freshet.lineages.hold import is_held, learned_later, resume
     from freshet.lineages.rewind import go_back
+    from freshet.lineages.skipped import learned_later_by_conditions
     from freshet.runs.opened import opened
     from freshet.runs.page_client import user
 

@@ -32,9 +32,9 @@ class Case(Protocol):
         """What was read before the next tick."""
         ...
 
-    def reach(self, tick: int, usual: F64 | None) -> str:
+    def reach(self, tick: int, usual: F64) -> str:
         """Why it is met, with the figures of when it began; empty where it is not. `usual` are the
-        shares of what was learned that lack each column (None: not known yet)."""
+        shares of what was learned that lack each column (NaN: not known yet)."""
         ...
 
     def dump(self) -> tuple[State, Any]: ...
@@ -54,7 +54,7 @@ class Expired:
         if seen.settled:
             self._window.add(seen.settled, np.array([seen.expired]))
 
-    def reach(self, tick: int, usual: F64 | None) -> str:
+    def reach(self, tick: int, usual: F64) -> str:
         rows, by_column = self._window.share(tick)
         share = float(by_column[0])
         bound = self._condition.bound
@@ -111,14 +111,15 @@ class Missing:
         if len(seen.missing):
             self._window.add(len(seen.missing), seen.missing.sum(axis=0))
 
-    def reach(self, tick: int, usual: F64 | None) -> str:
+    def reach(self, tick: int, usual: F64) -> str:
         rows, share = self._window.share(tick)
-        if usual is not None and rows:
+        if rows:
             self._look(tick, rows, share, usual)
         first = next(iter(self._found.values()), None)
         return first.why if first is not None else ""
 
     def _look(self, tick: int, rows: int, share: F64, usual: F64) -> None:
+        # Of what nothing is known both are false.
         more = share - usual
         over = self._watched & (more > self._condition.bound)
         back = more <= BACK * self._condition.bound

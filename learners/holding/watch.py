@@ -71,7 +71,7 @@ class Watch:
         self._falls_back = watching.missing_inputs == FALL_BACK
         if watching.missing_inputs == HOLD:
             self._holding.append(BY_INPUTS)
-        self._usual = Usual(len(names))
+        self._usual = Usual(len(names), watching.within_ms)
         self._spans: list[Span] = []
 
     @property
@@ -85,8 +85,8 @@ class Watch:
         return self._inputs.found
 
     def take(self, rows: ExampleRows, lacking: Bools) -> None:
-        """Rows that were read before the next tick. Of those that are `lacking` a column that was not
-        logged nobody knows what was sent."""
+        """Rows that were read before the next tick. Of those that are `lacking` a column that was
+        not logged nobody knows what was sent."""
         asked = np.flatnonzero((rows.kind == ASKED) & ~lacking)
         expired = int(np.count_nonzero(rows.kind == EXPIRED_ROW))
         settled = expired + int(np.count_nonzero(rows.kind == LABELLED))
@@ -97,13 +97,7 @@ class Watch:
     def learn(self, rows: ExampleRows, places: npt.NDArray[np.intp]) -> None:
         """Those at these places are learned."""
         asked_at: I64 = rows.fixed["asked_at"][places]
-        missing = self._missing(rows, places)
-        if self._falls_back and self._inputs.found:
-            # Else a fault that lasts became usual, and a model that lacks it answered again.
-            lasts = missing[:, self._inputs.places].any(axis=1)
-            asked_at = asked_at[~lasts]
-            missing = missing[~lasts]
-        self._usual.learn(asked_at, missing)
+        self._usual.learn(asked_at, self._missing(rows, places))
 
     def _missing(self, rows: ExampleRows, places: npt.NDArray[np.intp]) -> Bools:
         """Which columns are missing from the rows at these places, `[n, k]`."""
@@ -114,7 +108,8 @@ class Watch:
 
     def reach(self, tick: int) -> None:
         """All that was read before this tick was taken: decide of what is read from now on."""
-        self._usual.reach(tick)
+        # Else a fault that lasts became usual, and a model that lacks it answered again.
+        self._usual.reach(tick, self._inputs.places if self._falls_back else ())
         usual = self._usual.at(tick)
         for name, case in self._cases.items():
             why = case.reach(tick, usual)

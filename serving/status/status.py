@@ -163,9 +163,10 @@ class TopicFigures(msgspec.Struct, frozen=True, kw_only=True):
     `late_sources` are those with the largest shares of late events, a few; `unreadable_schemas` say
     what is wrong with schemas of a registry whose records are dead letters, a few. `lag_ms` is how
     far intake is behind the app's clock, `settings` its freshness as it is now, `declared` as the
-    app's file has it. The newest applied event was appended at `newest_applied_ms`, for
-    `silent_ms` before the time that intake told last none had come (app clock). `start` is where it begins, as declared; `starts` by partition the first
-    offset, where that was decided when it first ran. `statistics` are by hour of event time."""
+    app's file has it. The newest applied event was appended at `newest_applied_ms`, for `silent_ms`
+    before the time that intake told last none had come (app clock). `start` is where it begins, as
+    declared; `starts` by partition the first offset, where that was decided when it first ran.
+    `statistics` are by hour of event time."""
 
     name: str
     records: int = 0

@@ -24,6 +24,7 @@ WIND = fr.HoldWhen("missing_input", feature="wind", above=0.4, over="3s")
 CONDITIONS = (EXPIRED, WIND)
 NAMES = ("carrier", "gate", "delay", "wind", "temp")
 LEAST, PARTS, BACK = 20, 60, 0.8
+WITHIN = 3_000
 QUESTIONS = 12  # a quarter of a second
 # What a quarter of a second is like: everything is there; a number is missing; no label ever comes.
 KINDS = ("whole", "whole", "whole", "lacking", "unanswered")
@@ -60,7 +61,8 @@ class Slow:
 
     tick: int | None = None
     window: list[tuple[int, str, bool]] = field(default_factory=list)
-    learned: list[bool] = field(default_factory=list)  # whether each lacked its wind
+    # When, and whether each lacked its wind.
+    learned: list[tuple[int, bool]] = field(default_factory=list)
     since_tick: list[tuple[str, bool]] = field(default_factory=list)
     held: dict[str, int] = field(default_factory=dict)
     spans: dict[tuple[str, int], list[int]] = field(default_factory=dict)
@@ -84,15 +86,13 @@ class Slow:
                     name = next(iter(self.held))
                     self.spans[name, self.held[name]][1] += 1
                 else:
-                    self.learned.append(lacks)
+                    self.learned.append((tick, lacks))
         self.since_tick, self.tick = [], tick
         self.turn(EXPIRED, self.expired(tick), 0.0)
-        if len(self.learned) >= LEAST or self.known():
-            usual = sum(self.learned) / len(self.learned)
-            self.turn(WIND, self.missing(tick), usual)
-
-    def known(self) -> bool:
-        return len(self.learned) >= 5
+        width = WITHIN // PARTS
+        before = [m for t, m in self.learned if t // width <= tick // width - PARTS]
+        if len(before) >= 5:
+            self.turn(WIND, self.missing(tick), sum(before) / len(before))
 
     def recent(self, condition: fr.HoldWhen, tick: int) -> list[tuple[str, bool]]:
         width = condition.over_ms // PARTS
@@ -119,7 +119,7 @@ class Slow:
 def watching(
     values: Sequence[bytes], cuts: Sequence[int] = (), restarts: Sequence[int] = (), **more: Any
 ) -> Any:
-    p = replace(plan(5), watching=Watching(CONDITIONS, within_ms=3_000), **more)
+    p = replace(plan(5), watching=Watching(CONDITIONS, WITHIN), **more)
     return train(values, cuts, restarts, p)
 
 
@@ -207,14 +207,28 @@ def test_a_condition_that_is_declared_no_more_holds_nothing_more() -> None:
     assert again.facts()["skips"][-1]["until"] is not None
 
 
-def test_what_is_usual_is_known_by_the_hour_and_forgotten_by_the_day() -> None:
-    usual = Usual(1)
+def test_what_is_usual_is_known_by_the_hour_later_and_forgotten_by_the_day() -> None:
+    usual = Usual(1, 60_000)
     morning, noon = 5 * HOUR_MS, 12 * HOUR_MS
     usual.learn(np.full(20, morning), np.ones((20, 1), np.bool_))
     usual.learn(np.full(20, noon), np.zeros((20, 1), np.bool_))
-    assert [float(usual.at(t)[0]) for t in (morning, morning + HOUR_MS, noon)] == [1.0, 1.0, 0.0]  # type: ignore[index]
+    usual.reach(noon)
+    assert np.isnan(usual.at(noon)[0])
+    usual.reach(noon + 60_000)
+    found = [float(usual.at(t)[0]) for t in (morning, morning + HOUR_MS, noon)]
+    assert found == [1.0, 1.0, 0.0]
     # Of an hour that nothing is known of, that of all.
-    assert float(usual.at(20 * HOUR_MS)[0]) == 0.5  # type: ignore[index]
-    usual.reach(0)
+    assert float(usual.at(20 * HOUR_MS)[0]) == 0.5
     usual.reach(10 * DAY_MS)
-    assert usual.at(noon) is None
+    assert np.isnan(usual.at(noon)[0])
+
+
+def test_of_what_is_missing_nothing_more_is_taken_for_usual() -> None:
+    usual = Usual(2, 60_000)
+    usual.learn(np.full(20, 0), np.zeros((20, 2), np.bool_))
+    usual.reach(0)
+    usual.reach(60_000)
+    usual.learn(np.full(80, 0), np.ones((80, 2), np.bool_))
+    usual.reach(90_000)
+    usual.reach(150_000, but_for=[1])
+    assert usual.at(0).tolist() == [0.8, 0.0]

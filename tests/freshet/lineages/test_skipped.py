@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from freshet.cli.main import cli
 from freshet.learners.holding import cases
-from freshet.lineages.hold import learned_later_by_conditions
+from freshet.lineages.skipped import learned_later_by_conditions
 from freshet.runs.opened import opened
 from freshet.schemas.errors import RequestError
 from freshet.testing import LocalRun
