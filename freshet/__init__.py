@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from freshet.learners.rungs import constant, heuristic
     from freshet.schemas.errors import FreshetError
     from freshet.schemas.events.times import time
+    from freshet.schemas.models.conditions import HoldWhen
     from freshet.schemas.topics import impute
     from freshet.schemas.topics.derive import (
         bucket,
@@ -70,6 +71,7 @@ __all__ = [
     "FreshetError",
     "Freshness",
     "HashedLogistic",
+    "HoldWhen",
     "Label",
     "Model",
     "ReleaseConfig",

@@ -284,6 +284,14 @@ class App:
                 where = f"model {model.name}: fallback[{i}]"
                 check_row_wise(rung.when, _as_events(model), where)
         _check_on_demand(model)
+        known = [topic.name for topic in self.topics]
+        for i, condition in enumerate(model.hold):
+            if condition.topic and condition.topic not in known:
+                raise DefinitionError(
+                    f"model {model.name}",
+                    f"hold[{i}] is of topic {condition.topic!r}, which the app does not list",
+                    f"Its topics are {', '.join(known)}.",
+                )
         fields = {field.name for field in model.on.all_fields.fields}
         for name in _views_read(model):
             if name not in [view.name for view in self.views]:

@@ -16,6 +16,7 @@ HOMES = {
     "FreshetError": "freshet.schemas.errors",
     "Freshness": "freshet.schemas.topics.topic",
     "HashedLogistic": "freshet.learners.logistic.learner",
+    "HoldWhen": "freshet.schemas.models.conditions",
     "Label": "freshet.learners.model",
     "Model": "freshet.learners.model",
     "ReleaseConfig": "freshet.learners.release_config",

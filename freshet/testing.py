@@ -46,7 +46,7 @@ from freshet.schemas.events.schema import EventSchema
 from freshet.schemas.models.manifest import made_for, why_not_for
 from freshet.schemas.topics.readers import INTAKE
 from freshet.schemas.topics.topic import Topic
-from freshet.schemas.wire.messages import Message, NewLineage, Settled, Tick
+from freshet.schemas.wire.messages import Inputs, Message, NewLineage, Settled, Tick
 from freshet.serving.loading.live_model import LiveModel, asked_with
 from freshet.serving.release.judge import Judge
 from freshet.serving.release.release import Release
@@ -530,6 +530,8 @@ class LocalRun:
             for message in found:
                 for release in self._releases:
                     release.note(message)
+                if isinstance(message, Inputs):
+                    self.scorer.note_inputs(message)
                 # An earlier run in this folder may have had other models.
                 if getattr(message, "model", None) not in self.scorer.served:
                     continue

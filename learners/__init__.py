@@ -9,7 +9,7 @@
                more, over other examples
 `baseline_learner`, `logistic/`, `river/`, `ctr/`: the learners
 `inputs/`      numbers with knots, running scales, a reservoir of old examples
-`training/`    the role of one lineage: what was asked, quality by time and slice, when it steps
-               and cuts
+`training/`    the role of one lineage: what was asked, quality, when it steps and cuts;
+               `holding/` by which conditions it learns nothing, and which inputs it lacks
 `snapshots/`   what is cut, signed, held to golden vectors, verified and pruned
 """

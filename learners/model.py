@@ -25,6 +25,7 @@ from freshet.learners.sources import definition_of
 from freshet.schemas.declared import brief, check_each, check_kind
 from freshet.schemas.errors import DefinitionError
 from freshet.schemas.events.field import KEY_TYPES
+from freshet.schemas.models.conditions import FALL_BACK, GO_ON, MISSING_INPUTS, HoldWhen
 from freshet.schemas.models.vectors import VectorSchema
 from freshet.schemas.topics.derivations import Derivation
 from freshet.schemas.topics.digests import Facts, digest_of, fields_read, of_expression, of_field
@@ -40,6 +41,7 @@ OF_FEATURES = (
 )
 OF_LEARNERS = "Write one with its brackets, such as fr.Baseline() or fr.HashedLogistic()."
 OF_BOUNDS = 'Write the largest usual distance by feature, {"price": 0.3}: more than 0, less than 1.'
+OF_HOLD = 'Write fr.HoldWhen("expired_share", above=0.3, over="1h") or another condition.'
 MAX_BATCH = 65_536  # labels a step; all of them are in memory at once
 
 
@@ -162,6 +164,15 @@ class Model:
         skew_bounds: By feature the Jensen–Shannon distance, between 0 and 1, of what is asked from
             what was learned from, beyond which it is told of at once (alert `skew`). Of all other
             features bounds are learned, over eight weeks. It changes no answer and no lineage.
+        hold: Conditions while which nothing is learned, `fr.HoldWhen(…)`. They change no lineage:
+            another bound holds from the next start on, and what was skipped is recorded.
+        missing_inputs: What becomes of it while an input is missing: a topic of its views has no
+            event for longer than the view's `max_age` (where it has none, a day), or a feature is
+            missing from half of the newest questions more than from what was learned. That is told
+            within the `model_slo` that is declared, and the light is amber, whatever stands here.
+            `"go_on"` changes nothing else; `"hold"` learns nothing meanwhile; `"fall_back"` has the
+            rungs of `fallback` answer meanwhile, which must be there, but for those that read what
+            is missing.
         owner: Who answers for it; shown in the catalogue.
         description: What it is; shown in the catalogue.
         subject: Reserved, and refused: nothing is kept by subject yet.
@@ -171,8 +182,9 @@ class Model:
         DefinitionError: a wrong name, no features, no learners or two of one name, a feature of
             another topic, two features of one name, an `id` of a type that no id has or of another
             kind than its label's, a slice that is no categorical feature, a bound of no feature or
-            that is no distance, a `batch` out of range, a `subject` or a `segment_by`. `fr.App`
-            checks the model against the rest.
+            that is no distance, a `batch` out of range, a `hold` of a feature that is none, another
+            word for `missing_inputs` or no `fallback` to fall back to, a `subject` or a
+            `segment_by`. `fr.App` checks the model against the rest.
 
     Examples:
         >>> import freshet as fr
@@ -217,6 +229,8 @@ class Model:
     batch: int = 64
     release: ReleaseConfig | None = None
     skew_bounds: Mapping[str, float] = field(default_factory=dict)
+    hold: Sequence[HoldWhen] = ()
+    missing_inputs: str = GO_ON
     owner: str = ""
     description: str = ""
     subject: str | None = None
@@ -261,6 +275,30 @@ class Model:
                 )
 
         self._check_skew_bounds()
+        self._check_holding()
+
+    def _check_holding(self) -> None:
+        where = f"model {self.name}"
+        names = (*self.vectors.categories, *self.vectors.numbers)
+        for i, condition in enumerate(self.hold):
+            if condition.feature and condition.feature not in names:
+                raise DefinitionError(
+                    where,
+                    f"hold[{i}] is of {condition.feature!r}, which is no feature of it",
+                    f"Its features are {', '.join(names)}.",
+                )
+        if self.missing_inputs not in MISSING_INPUTS:
+            raise DefinitionError(
+                where,
+                f"missing_inputs={brief(self.missing_inputs)}",
+                f"Use one of {', '.join(MISSING_INPUTS)}.",
+            )
+        if self.missing_inputs == FALL_BACK and not self.fallback:
+            raise DefinitionError(
+                where,
+                f"missing_inputs={FALL_BACK!r}, and there is no fallback",
+                "Declare fallback=[…, fr.constant(p)].",
+            )
 
     def _check_skew_bounds(self) -> None:
         where = f"model {self.name}"
@@ -359,6 +397,7 @@ class Model:
             (Heuristic, Constant),
             "Use fr.heuristic(…) or fr.constant(…).",
         )
+        check_each(where, "hold", self.hold, HoldWhen, OF_HOLD)
         check_kind(
             where,
             "release",

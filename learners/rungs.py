@@ -18,7 +18,7 @@ from freshet.schemas.models.vectors import F64
 if TYPE_CHECKING:
     import polars as pl
 
-Need = Literal["champion", "last_good", "fresh_model", "features", "time"]
+Need = Literal["champion", "last_good", "fresh_model", "features", "inputs", "time"]
 _NOTHING: frozenset[Need] = frozenset()
 _FEATURES: frozenset[Need] = frozenset(("features",))
 

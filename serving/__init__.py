@@ -7,7 +7,7 @@
 `oip/`, `web/` the Open Inference Protocol; the scorer's HTTP routes and server
 `docs/`        the catalogue, the OpenAPI document and its page
 `status/`      the figures of a whole app, their promises and history; `board/` gathers them;
-               `values/` a year of what events hold, and which hours are unlike others
+               `values/` a year of what events hold; `inputs/` what a model lacks, and what then
 `alerts/`      what is told once, and to whom
 `registry/`    a schema registry for those who have none
 `page/`        the operator's page, what it shows and changes

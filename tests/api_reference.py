@@ -44,7 +44,7 @@ PAGES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     ),
     "models": (
         "Models, their labels and fallbacks",
-        ("Model", "Label", "on_demand", "heuristic", "constant", "ReleaseConfig"),
+        ("Model", "Label", "on_demand", "heuristic", "constant", "HoldWhen", "ReleaseConfig"),
     ),
     "learners": ("Learners", ("Baseline", "HashedLogistic", "River", "TorchCtr")),
     "values": (

@@ -143,22 +143,27 @@ def resume_model(
     why: Annotated[str, typer.Option("--why", help="a reason")] = "",
     run_dir: RunDir = DEFAULT,
 ) -> None:
-    """Have a model learn again what comes from now on."""
+    """Have a model learn again what comes from now on. One that a condition of its own held goes on
+    by itself; with --learn-skipped what was skipped last by that is learned, too."""
     from freshet.datasets.recorded_run import model_of
-    from freshet.lineages.hold import learned_later, resume
+    from freshet.lineages.hold import is_held, learned_later, resume
     from freshet.lineages.rewind import go_back
+    from freshet.lineages.skipped import learned_later_by_conditions
     from freshet.runs.opened import opened
     from freshet.runs.page_client import user
 
     console = terminal()
     with opened(run_dir) as run:
         held = model_of(run.app, model)
-        skipped = resume(run, held, user(), why)
-        console.print(f"model {model} learns what comes")
-        if learn_skipped:
-            for back in learned_later(run, held, skipped, user()):
-                name = go_back(run, back)
-                console.print(f"{name} learns what was skipped")
+        if learn_skipped and not is_held(run, held):
+            returns = learned_later_by_conditions(run, held, user())
+        else:
+            skipped = resume(run, held, user(), why)
+            console.print(f"model {model} learns what comes")
+            returns = learned_later(run, held, skipped, user()) if learn_skipped else []
+        for back in returns:
+            name = go_back(run, back)
+            console.print(f"{name} learns what was skipped")
 
 
 def archive(run_dir: RunDir = DEFAULT) -> None:

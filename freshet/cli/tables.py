@@ -204,6 +204,12 @@ def show_models(status: Status, console: Console) -> None:
 def _show_decisions(model: ModelFigures, console: Console) -> None:
     """What release decided last, and why: which lineage is served, what became of each one's
     newest snapshot, and why its newest refused one was."""
+    for each in model.missing:
+        console.print(
+            f"lacks {each.told} since {moment(each.since_ms)}: {each.reason}",
+            highlight=False,
+            markup=False,
+        )
     if model.decision:
         console.print(f"release: {model.decision}", highlight=False, markup=False)
     for lineage in model.lineages:

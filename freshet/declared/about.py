@@ -45,6 +45,8 @@ def _of_model(model: Model) -> Facts:
         "slices": ", ".join(model.slices),
         "fallback": ", ".join(map(_rung, model.fallback)),
         "release": repr(model.release),
+        "hold": ", ".join(condition.text for condition in model.hold),
+        "missing_inputs": model.missing_inputs,
         **_names(model),
     }
 

@@ -154,6 +154,7 @@ def _answer(prediction: LoggedPrediction, findings: Findings) -> Answer:
             example.kind == ASKED and example.fixed == own for example in findings.examples
         ),
         same_request=bool((fixed["request"] == findings.asked[0].fixed["request"]).all()),
+        missing=prediction.missing,
     )
 
 

@@ -13,7 +13,8 @@ State = Literal["unjoined", "pending", "labelled", "expired", "corrected", "conf
 class Answer:
     """A prediction as a scorer instance logged it. `sequence` counts that instance's predictions,
     `offset` is its place in the outcomes log; `counted`: the join took it for a question (the first
-    of an id; later ones are repeats); `same_request`: it said what the first one said."""
+    of an id; later ones are repeats); `same_request`: it said what the first one said.
+    `missing` are the features for want of which no model answered."""
 
     probability: float
     rung: str
@@ -26,6 +27,7 @@ class Answer:
     model_lag_ms: int | None
     counted: bool
     same_request: bool = True
+    missing: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

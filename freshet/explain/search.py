@@ -22,7 +22,14 @@ from freshet.learners.model import Model
 from freshet.schemas.models.layout import Layout
 from freshet.schemas.wire import blocks
 from freshet.schemas.wire.blocks import Block
-from freshet.schemas.wire.outcomes import ASKED, ExampleRows, fixed_of, texts_of, views_of
+from freshet.schemas.wire.outcomes import (
+    ASKED,
+    ExampleRows,
+    fixed_of,
+    missing_of,
+    texts_of,
+    views_of,
+)
 from freshet.streams.log.contract import Log
 from freshet.streams.log.spans import Found, PartitionSpans
 
@@ -33,7 +40,7 @@ SCORER = "scorer:"  # before a scorer's instance, in the origins of its predicti
 class LoggedPrediction:
     """One prediction as it was logged: by which scorer instance, at which offset of the outcomes
     log, its fixed row, its categories joined, and 16 bytes of version for each view read, by its
-    name in the store."""
+    name in the store; and the features for want of which no model answered."""
 
     instance: str
     offset: int
@@ -41,6 +48,7 @@ class LoggedPrediction:
     categories: str
     lineage: str
     versions: Mapping[str, bytes]
+    missing: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +159,7 @@ def _predictions(
     fixed = fixed_of(table, layout)
     categories = texts_of(table, layout)["categories"].to_arrow()
     views = views_of(table)
+    missing = missing_of(table)
     for i in rows:
         lineage = table.column("lineage")[i].as_py()
         packed = table.column("versions")[i].as_py()
@@ -166,6 +175,7 @@ def _predictions(
             categories[i].as_py(),
             lineage,
             versions,
+            missing,
         )
 
 

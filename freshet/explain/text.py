@@ -65,6 +65,8 @@ def _facts(explained: Explanation) -> Iterable[tuple[str, str | Text]]:
         f"scorer {answer.instance}, its prediction {count(answer.sequence)} "
         f"(outcomes log, offset {answer.offset})",
     )
+    if answer.missing:
+        yield "missing", f"{', '.join(answer.missing)}: the model falls back meanwhile"
     yield from _titled("asked again", [_repeat(repeat) for repeat in explained.repeats])
     if explained.also_in:
         yield "asked also", f"of model {', '.join(explained.also_in)}: name one with --model"

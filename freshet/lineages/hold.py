@@ -35,10 +35,19 @@ def resume(run: OpenedRun, model: Model, by: str, why: str) -> Span:
     held, now_ms = _heard(run, model)
     if held is None:
         raise RequestError(
-            f"model {model.name}", "is not held", "See freshet models for what it does."
+            f"model {model.name}",
+            "is not held by anybody",
+            "See freshet models: a condition of its own ends by itself, and --learn-skipped "
+            "learns what it skipped.",
         )
     _say(run, Hold(model.name, False, now_ms, one_line(why), one_line(by), WallClock().now_ms()))
     return replace(held, until=max(now_ms, held.start))
+
+
+def is_held(run: OpenedRun, model: Model) -> bool:
+    """Whether somebody holds it now."""
+    held, _ = _heard(run, model)
+    return held is not None
 
 
 def learned_later(run: OpenedRun, model: Model, skipped: Span, by: str) -> list[Return]:
@@ -50,7 +59,11 @@ def learned_later(run: OpenedRun, model: Model, skipped: Span, by: str) -> list[
         for spec in model.learners
         if getattr(spec, "servable", True)
     ]
-    # Each was given the number that came next.
+    return numbered_anew(run, model, found)
+
+
+def numbered_anew(run: OpenedRun, model: Model, found: list[Return]) -> list[Return]:
+    """Each was given the number that came next."""
     url = run.settings.checkpoints_url
     starts = numbered(url, model, [back.start for back in found])
     return [
@@ -72,12 +85,9 @@ def _heard(run: OpenedRun, model: Model) -> tuple[Span | None, int]:
                     now_ms = message.now
     finally:
         follower.close()
-    spans = holds.all().get(model.name, ())
     if now_ms is None:
         now_ms = WallClock().now_ms()
-    if spans and spans[-1].until is None:
-        return spans[-1], now_ms
-    return None, now_ms
+    return holds.by_people(model.name), now_ms
 
 
 def _say(run: OpenedRun, message: Hold) -> None:

@@ -46,7 +46,7 @@ def by_lineages(run: OpenedRun, model: Model, read: Read, left_out: Bools) -> li
         url = run.settings.checkpoints_url
         saved = [at for log, at in checkpoints.positions(url, task) if log == identity]
         learned = read.learned & left_out & ~_left_out_by(model, spec, read)
-        learned &= ~_skipped(read, _skips(url, task, identity, spec) if saved else [])
+        learned &= ~_skipped(read, skips_of(url, task, identity, spec) if saved else [])
         position = max(saved, default=0)
         found.append(
             Seen(
@@ -74,7 +74,7 @@ def _left_out_by(model: Model, spec: LearnerSpec, read: Read) -> Bools:
     return exclusions_of(model, start.since, start.where, start.ids).of(read.rows)
 
 
-def _skips(url: str, task: str, identity: str, spec: LearnerSpec) -> list[Span]:
+def skips_of(url: str, task: str, identity: str, spec: LearnerSpec) -> list[Span]:
     """What its newest checkpoint says that it skipped."""
     loaded = Checkpoints(url, task, identity).load()
     if loaded is None:

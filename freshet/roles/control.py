@@ -31,6 +31,7 @@ from freshet.serving.docs import routes as http_docs
 from freshet.serving.edge.hosts import hosts_of
 from freshet.serving.edge.serving import configured, end_with
 from freshet.serving.edge.sockets import address_of, bind
+from freshet.serving.inputs.decisions import Decisions
 from freshet.serving.page import api as operator_api
 from freshet.serving.page import app as dashboard
 from freshet.serving.page import values as http_values
@@ -72,6 +73,7 @@ def run(ctx: Context) -> None:
     board.belongs = lambda name: is_member(name) and not children.made_room(name, board.children())
     board.applying = partial(how_far, ctx.settings.local_path)
     reporter = Reporter(ctx)
+    decisions = Decisions(app.models)
     alerts = Alerts(app.name, ctx.settings.alert_webhook)
     board.alerts = alerts.observe
     book = Book(app.name, topics)
@@ -115,7 +117,7 @@ def run(ctx: Context) -> None:
     ]
     described = http_docs.routes(VERSION, catalogue_of(app), beside, protocol=False)
     threads = [
-        ctx.thread(_gather, ctx, board, lineages),
+        ctx.thread(_gather, ctx, Gathering(ctx.log, app, board, lineages, decisions), reporter),
         ctx.thread(_save_history, ctx, history, board),
         ctx.thread(_read_statistics, ctx, book),
         ctx.thread(_save_served, ctx, board),
@@ -198,9 +200,8 @@ def save_gathered(place: str, app: str, history: History, board: Board) -> KeptR
     return reports
 
 
-def _gather(ctx: Context, board: Board, lineages: Lineages) -> None:
-    """Follow what is said; observe once a second."""
-    gathering = Gathering(ctx.log, ctx.app, board, lineages)
+def _gather(ctx: Context, gathering: Gathering, reporter: Reporter) -> None:
+    """Follow what is said; once a second observe, and say what follows of that."""
     observed_at = 0.0
     while not ctx.stop.is_set():
         try:
@@ -215,4 +216,4 @@ def _gather(ctx: Context, board: Board, lineages: Lineages) -> None:
             ctx.stop.wait(1.0)
         if time.monotonic() - observed_at >= OBSERVE_SECONDS:
             observed_at = time.monotonic()
-            board.observe(gathering.catching_up)
+            reporter.tell(*gathering.observe())

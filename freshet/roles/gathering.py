@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 
 from freshet.app import App
 from freshet.declared.lineages import Lineages
-from freshet.schemas.wire.messages import NewLineage
+from freshet.schemas.wire.messages import Message, NewLineage
 from freshet.serving.board.board import Board
+from freshet.serving.inputs.decisions import Decisions
 from freshet.streams.control.channels import Follower
 from freshet.streams.log.contract import Log, Reader, TopicPartition
 
@@ -19,10 +20,18 @@ MOST_RECORDS = 10_000  # of a partition at once
 class Gathering:
     """Feeds a board. Not thread-safe."""
 
-    def __init__(self, log: Log, app: App, board: Board, lineages: Lineages | None = None) -> None:
+    def __init__(
+        self,
+        log: Log,
+        app: App,
+        board: Board,
+        lineages: Lineages | None = None,
+        decisions: Decisions | None = None,
+    ) -> None:
         self._log = log
         self._lineages = lineages
         self._board = board
+        self._decisions = decisions or Decisions(app.models)
         self._models = {app.examples_log_of(m): m.name for m in app.models}
         self._channels = app.channels
         self._follower: Follower | None = None
@@ -43,6 +52,8 @@ class Gathering:
         if any(isinstance(message, NewLineage) for message in found):
             # First: what it says of itself is of a lineage that is known.
             self._compete()
+        for message in found:
+            self._decisions.note(message)
         if found:
             self._board.take(found, follower.positions[self._channels.reports])
         if self._examples is not None:
@@ -53,6 +64,10 @@ class Gathering:
         self._past = {
             topic: end for topic, end in self._past.items() if reached.get(topic, 0) < end
         }
+
+    def observe(self) -> list[Message]:
+        """Once a second: the board observes; what is to be said of it."""
+        return self._decisions.decide(self._board.observe(self.catching_up))
 
     def _compete(self) -> None:
         if self._lineages is not None:

@@ -14,6 +14,7 @@ from freshet.features.reading.vectors import VectorPlan
 from freshet.features.views.view import View
 from freshet.hydration.past_columns import ColumnsOfLineage
 from freshet.learners.contract import Learner, LearnerSpec
+from freshet.learners.holding.watch import Watching
 from freshet.learners.model import Model
 from freshet.learners.snapshots import files as snapshots
 from freshet.learners.snapshots.golden import attested
@@ -309,6 +310,11 @@ def train_plan(model: Model, learner: LearnerSpec, snapshot_every: str = "") -> 
         _with_slices(model, model.vectors_of(learner)),
         learner.start if isinstance(learner, Started) else None,
         model.on.source or "",
+        watching=Watching(
+            tuple(model.hold),
+            freshness.ms("model_slo"),
+            model.missing_inputs,
+        ),
     )
 
 

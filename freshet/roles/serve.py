@@ -21,7 +21,7 @@ from freshet.roles.interface import VERSION, Known, interface
 from freshet.roles.reporter import Reporter, announce
 from freshet.schemas.errors import ComponentError, LogError
 from freshet.schemas.models.manifest import Identity
-from freshet.schemas.wire.messages import Logged, Settled, Swapped
+from freshet.schemas.wire.messages import Inputs, Logged, Settled, Swapped
 from freshet.serving.edge.hosts import hosts_of
 from freshet.serving.edge.serving import end_with
 from freshet.serving.edge.sockets import BACKLOG, bind
@@ -188,6 +188,8 @@ def _follow(
             continue
         for m in found:
             live.note(m)
+            if isinstance(m, Inputs):
+                scorer.note_inputs(m)
             if isinstance(m, Settled) and m.model in scorer.served:
                 if why := book.take(m):
                     log.warning("order is set aside", model=m.model, reason=why)

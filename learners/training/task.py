@@ -8,27 +8,27 @@ function of the log alone.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from msgspec.structs import asdict, replace
 
 from freshet.learners.contract import Learner
+from freshet.learners.holding.watch import UNDECLARED, Watch, Watching
 from freshet.learners.started import Start
 from freshet.learners.training.exclusions import Exclusions
+from freshet.learners.training.open_step import Open, at_places, dumped, joined, piece, restored
 from freshet.learners.training.past_columns import PastColumns
 from freshet.learners.training.pending import Pending
 from freshet.learners.training.prequential import Quality, RollingQuality, SliceQuality
 from freshet.learners.training.references import References
+from freshet.learners.training.skips import Skips
 from freshet.schemas.errors import SchemaError
 from freshet.schemas.models.layout import Layout
 from freshet.schemas.models.spans import Span
 from freshet.schemas.models.vectors import Examples, Vectors, VectorSchema
-from freshet.schemas.text.columns import Texts
 from freshet.schemas.text.keys import key_of, parts_of
 from freshet.schemas.topics.topic import Freshness
 from freshet.schemas.wire import blocks
@@ -37,7 +37,6 @@ from freshet.schemas.wire.outcomes import (
     ASKED,
     CORRECTED,
     LABELLED,
-    TEXTS,
     ExampleRows,
     Fixed,
     layout_of,
@@ -49,6 +48,7 @@ from freshet.streams.operators.task import NotYet, Outputs, as_json, from_json, 
 
 ROLLING_EXAMPLES = 5_000
 MOST_SKIPS = 20  # that are told; all are saved
+MOST_MISSING = 50  # inputs that are told
 Arrays = dict[str, npt.NDArray[Any]]
 Bools = npt.NDArray[np.bool_]
 
@@ -62,7 +62,8 @@ class TrainPlan:
     with others. `reads` are its vectors with the categories of `slices` behind its own (None: it
     reads those itself). `start` says of a lineage that was started while its app ran where that was
     and what it leaves out, to which a question's source is its field of the name `source`.
-    `earlier_bytes` of its checkpoints are kept to go back to."""
+    `earlier_bytes` of its checkpoints are kept to go back to. By what it is `watching` it is held
+    itself."""
 
     model: str
     lineage: str
@@ -78,6 +79,7 @@ class TrainPlan:
     start: Start | None = None
     source: str = ""
     earlier_bytes: int = 0
+    watching: Watching = UNDECLARED
 
     @property
     def exclusions(self) -> Exclusions | None:
@@ -98,13 +100,6 @@ class Moment:
     tick: int
     examples: int
     position: int
-
-
-class _Open(NamedTuple):
-    """Rows of a step, and which of them lack a column that was not logged."""
-
-    rows: ExampleRows
-    lacking: Bools
 
 
 SaveSnapshot = Callable[[Learner, Moment], str | None]
@@ -135,7 +130,7 @@ class TrainTask:
         self._slice_at = {s: reads.categories.index(s) for s in plan.slices}
         self._own = Layout.of(plan.vectors)
         self._past = past
-        self._open: list[_Open] = []
+        self._open: list[Open] = []
         self._open_answers = 0
         self._every_ms = plan.snapshot_every_ms
         self._wait_ms = plan.label_wait_ms
@@ -152,12 +147,11 @@ class TrainTask:
         self._tick = self._cut_tick = blocks.NO_TICK
         self._learned = self._cuts = self._reconstructed = 0
         self._exclusions = plan.exclusions
-        self._own_skips: tuple[Span, ...] = ()
-        self._held: tuple[Span, ...] = ()  # by people, while it runs
-        self._skipped: Counter[Span] = Counter()
+        self._skips = Skips(plan.start)
+        own = plan.vectors
+        self._watch = Watch(plan.watching, own.categories, own.numbers)
         self._cuts_from = blocks.NO_TICK
         if plan.start is not None:
-            self._own_skips = plan.start.skips
             self._cuts_from = plan.start.cuts_from
 
     @property
@@ -217,7 +211,7 @@ class TrainTask:
         lacking = self._complete(rows, layout_of(part))
         if self._exclusions is not None:
             kept = np.flatnonzero(~self._exclusions.too_early(rows))
-            rows = _chosen(rows, kept)
+            rows = at_places(rows, kept)
             lacking = lacking[kept]
         # Steps close as if nobody had asked what is left out.
         answers = np.cumsum(_is_answer(rows) & ~self._left_out(rows))
@@ -228,7 +222,7 @@ class TrainTask:
             # With the row that completes the step; what was only asked before it comes along.
             last = int(np.searchsorted(answers, before + left)) + 1
             end = min(last, len(rows))
-            self._open.append(_Open(_piece(rows, first, end), lacking[first:end]))
+            self._open.append(Open(piece(rows, first, end), lacking[first:end]))
             self._open_answers += int(answers[min(last, len(rows)) - 1]) - before
             if self._open_answers >= self._plan.batch:
                 self._close()
@@ -259,9 +253,10 @@ class TrainTask:
         """One step: predict what was asked, score what was answered, learn it."""
         if not self._open:
             return
-        rows, lacking = _joined(self._open)
+        rows, lacking = joined(self._open)
         self._open = []
         self._open_answers = 0
+        self._watch.take(rows, lacking)
         # First predict, then score, then learn: no figure is of a model that has seen the answer.
         asked = np.flatnonzero((rows.kind == ASKED) & ~lacking)
         if len(asked):
@@ -276,13 +271,14 @@ class TrainTask:
         # Also of what is not learned: lineages are compared over the same examples.
         self._score(rows, fair)
         chosen = np.flatnonzero(is_fair & ~self._left_out(rows))
-        span = self._skips_now()
+        # All of the step was read since the newest tick, since a tick closes it.
+        span = self._skips.at(self._tick)
         if span is not None:
-            # By where it begins: it ends later than it is counted.
-            self._skipped[replace(span, until=None)] += len(chosen)
+            self._skips.count(span, len(chosen))
         elif len(chosen):
             labels = rows.label[chosen].astype(np.float32)
             self._learner.learn(Examples(self._vectors(rows.fixed[chosen]), labels))
+            self._watch.learn(rows, chosen[~lacking[chosen]])
             self._learned += len(chosen)
             self._reconstructed += int(np.count_nonzero(lacking[chosen]))
 
@@ -291,28 +287,9 @@ class TrainTask:
             return np.zeros(len(rows), np.bool_)
         return self._exclusions.of(rows)
 
-    def _skips_now(self) -> Span | None:
-        """Why what the open step holds is not to be learned, if it is not. All of it was read since
-        the newest tick, since a tick closes it."""
-        spans = (*self._own_skips, *self._held)
-        return next((span for span in spans if span.holds(self._tick)), None)
-
     def hold(self, holds: Mapping[str, Sequence[Span]]) -> bool:
         """When people held the model."""
-        found = self._of_its_time(holds.get(self._plan.model, ()))
-        if found == self._held:
-            return False
-        self._held = found
-        return True
-
-    def _of_its_time(self, spans: Sequence[Span]) -> tuple[Span, ...]:
-        """A lineage learns what others skipped before it was started: that is one reason to start
-        one."""
-        return tuple(
-            replace(span, start=max(span.start, self._cuts_from))
-            for span in spans
-            if span.until is None or span.until > self._cuts_from
-        )
+        return self._skips.hold(holds.get(self._plan.model, ()))
 
     def _vectors(self, fixed: Fixed) -> Vectors:
         """The learner's own, without what slices are told apart by."""
@@ -321,14 +298,6 @@ class TrainTask:
         if own == found.categories.shape[1]:
             return found
         return Vectors(found.categories[:, :own].copy(), found.numbers)
-
-    def skips(self) -> list[dict[str, Any]]:
-        """What it did not learn, span by span, and by whom and why (`SkipFacts`)."""
-        found = []
-        for span in (*self._own_skips, *self._held):
-            count = self._skipped[replace(span, until=None)]
-            found.append({**asdict(span), "examples": count})
-        return found
 
     def _score(self, rows: ExampleRows, answered: npt.NDArray[np.intp]) -> None:
         p = self._pending.get(rows.ask[answered])
@@ -359,6 +328,8 @@ class TrainTask:
         if self._cut_tick == blocks.NO_TICK:
             self._cut_tick = tick
         self._tick = tick
+        self._watch.reach(tick)
+        self._skips.by_conditions = self._watch.spans
         if due and not self.has_caught_up:
             # Of the past nothing is served; what it cuts first is due when that of the others is.
             self._cut_tick = tick
@@ -392,7 +363,16 @@ class TrainTask:
             for s, table in self._by_slice.items()
         }
         own = {"lineage": self._plan.lineage, "snapshots": self._cuts, "finished": self._tick}
-        return {**self.stats(), **own, "slices": slices, "skips": self.skips()[-MOST_SKIPS:]}
+        return {**self.stats(), **own, "slices": slices, **self._told()}
+
+    def _told(self) -> dict[str, Any]:
+        """What it does not learn, and what it is not given."""
+        missing = [lacking._asdict() for lacking in self._watch.inputs[:MOST_MISSING]]
+        return {
+            "skipped": self._skips.examples,
+            "skips": self._skips.told()[-MOST_SKIPS:],
+            "missing_inputs": missing,
+        }
 
     def configure(self, settings: Mapping[str, Freshness], at: int) -> bool:
         """`snapshot_every` and `label_wait` of the label's topic."""
@@ -431,14 +411,8 @@ class TrainTask:
         numbers = [self._tick, self._cut_tick, self._learned, self._cuts, self._open_answers]
         state["numbers"] = as_json([*numbers, self._reconstructed])
         state["settings"] = as_json(self._settings)
-        state["held"] = as_json([asdict(span) for span in self._held])
-        state["skips"] = as_json(self.skips())
-        if self._open:
-            whole = _joined(self._open)
-            state |= _dump_rows(whole.rows)
-            state["open.lacking"] = whole.lacking.astype(np.uint8)
-            state["open.layout"] = as_json(self._layout.text.decode())
-        return state
+        state |= self._skips.dump() | self._watch.dump()
+        return state | dumped(self._open, self._layout)
 
     def load(
         self, base: Mapping[str, npt.NDArray[Any]], deltas: Sequence[Mapping[str, npt.NDArray[Any]]]
@@ -456,27 +430,13 @@ class TrainTask:
         numbers = from_json(state["numbers"])
         self._tick, self._cut_tick, self._learned, self._cuts, self._open_answers = numbers[:5]
         self._reconstructed = numbers[5]
-        self._open = []
-        if "open.kind" in state:
-            lacking = state["open.lacking"].astype(np.bool_)
-            self._open = [_Open(self._restored_rows(state), lacking)]
-        # It may be the state of the lineage that it was started from.
-        self._held = self._of_its_time(_spans_of(state, "held"))
-        # Also those of before it went back to this state.
-        for told in from_json(state["skips"]) if "skips" in state else ():
-            count = told.pop("examples")
-            self._skipped[replace(Span(**told), until=None)] = count
+        self._open = restored(state, self._layout)
+        self._watch.load(state)
+        self._skips.by_conditions = self._watch.spans
+        self._skips.load(state)
         if "settings" in state and (settings := from_json(state["settings"])):
             self._settings = settings
             self._take_on(*settings[-1][1:])
-
-    def _restored_rows(self, state: Mapping[str, npt.NDArray[Any]]) -> ExampleRows:
-        """By the layout of now: slices may be others than they were."""
-        written = Layout.parse(from_json(state["open.layout"]).encode())
-        rows = _load_rows(state, written.dtype)
-        if written == self._layout:
-            return rows
-        return ExampleRows.from_arrow(rows.to_arrow(written, 0), self._layout)
 
     def _restored_slice(self, state: Mapping[str, npt.NDArray[Any]], name: str) -> SliceQuality:
         """A slice that was declared after the checkpoint is counted from here on."""
@@ -486,12 +446,6 @@ class TrainTask:
         return SliceQuality.restored(kept)
 
 
-def _spans_of(state: Mapping[str, npt.NDArray[Any]], name: str) -> tuple[Span, ...]:
-    if name not in state:  # of before there were any
-        return ()
-    return tuple(Span(**told) for told in from_json(state[name]))
-
-
 def _under(state: Mapping[str, npt.NDArray[Any]], prefix: str) -> Arrays:
     return {k[len(prefix) :]: v for k, v in state.items() if k.startswith(prefix)}
 
@@ -499,79 +453,3 @@ def _under(state: Mapping[str, npt.NDArray[Any]], prefix: str) -> Arrays:
 def _is_answer(rows: ExampleRows) -> npt.NDArray[np.bool_]:
     found: npt.NDArray[np.bool_] = (rows.kind == LABELLED) | (rows.kind == CORRECTED)
     return found
-
-
-def _piece(rows: ExampleRows, a: int, b: int) -> ExampleRows:
-    if a == 0 and b == len(rows):
-        return rows
-    return _taken(rows, slice(a, b), np.arange(a, b))
-
-
-def _chosen(rows: ExampleRows, keep: npt.NDArray[np.intp]) -> ExampleRows:
-    if len(keep) == len(rows):
-        return rows
-    return _taken(rows, keep, keep)
-
-
-def _taken(
-    rows: ExampleRows, s: slice | npt.NDArray[np.intp], keep: npt.NDArray[np.intp]
-) -> ExampleRows:
-    texts = {k: v.take(keep) for k, v in rows.texts.items()}
-    return ExampleRows(
-        rows.kind[s],
-        rows.ask[s],
-        rows.t[s],
-        rows.label[s],
-        rows.saw_future[s],
-        rows.fixed[s],
-        texts,
-    )
-
-
-def _joined(parts: list[_Open]) -> _Open:
-    if len(parts) == 1:
-        return parts[0]
-
-    def column(name: str) -> npt.NDArray[Any]:
-        return np.concatenate([getattr(part.rows, name) for part in parts])
-
-    texts = {name: Texts.concatenate([part.rows.texts[name] for part in parts]) for name in TEXTS}
-    rows = ExampleRows(
-        column("kind"),
-        column("ask"),
-        column("t"),
-        column("label"),
-        column("saw_future"),
-        column("fixed"),
-        texts,
-    )
-    return _Open(rows, np.concatenate([part.lacking for part in parts]))
-
-
-def _dump_rows(rows: ExampleRows) -> Arrays:
-    state: Arrays = {f"open.{n}": getattr(rows, n) for n in ("kind", "ask", "t", "label")}
-    state["open.saw_future"] = rows.saw_future.astype(np.uint8)
-    state["open.fixed"] = np.frombuffer(np.ascontiguousarray(rows.fixed).tobytes(), np.uint8).copy()
-    for name, texts in rows.texts.items():
-        # Packed: each text begins where the one before it ends, so only the ends are kept.
-        column = Texts.from_arrow(texts.to_arrow())
-        state[f"open.{name}.data"] = column.data[: int(column.end[-1])]
-        state[f"open.{name}.end"] = column.end
-    return state
-
-
-def _load_rows(state: Mapping[str, npt.NDArray[Any]], dtype: np.dtype[np.void]) -> ExampleRows:
-    texts = {}
-    for name in TEXTS:
-        end = state[f"open.{name}.end"]
-        start = np.concatenate([np.zeros(1, np.int64), end[:-1]])
-        texts[name] = Texts(state[f"open.{name}.data"], start, end, np.ones(len(end), np.bool_))
-    return ExampleRows(
-        state["open.kind"],
-        state["open.ask"],
-        state["open.t"],
-        state["open.label"],
-        state["open.saw_future"].astype(np.bool_),
-        state["open.fixed"].view(dtype),
-        texts,
-    )

@@ -69,8 +69,18 @@ class SkipFacts(msgspec.Struct, frozen=True):
     examples: Count
 
 
+class LackingFacts(msgspec.Struct, frozen=True):
+    """A feature that is missing of late, since which tick, and the figures of then."""
+
+    name: Line
+    since: Moment
+    why: Line
+
+
 class TrainFacts(msgspec.Struct, frozen=True):
+    skipped: Count = 0
     skips: list[SkipFacts] = []
+    missing_inputs: list[LackingFacts] = []
     learned: Count = 0
     reconstructed: Count = 0
     all: Quality | None = None
@@ -118,6 +128,7 @@ class IntakeFacts(RepartitionFacts, frozen=True):
     sources: dict[str, SourceFacts] = {}
     other_sources: SourceFacts | UnsetType = UNSET
     newest_ms: Moment | None = None
+    newest_applied_ms: Moment | None = None
     newest_event_ms: Moment | None = None
     late_sources: list[LateFacts] = []
     unreadable_schemas: list[Text] = []

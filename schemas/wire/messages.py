@@ -2,7 +2,8 @@
 partition.
 
 The *control* log carries decisions and what they rest on (`Cut`, `Verdict`, `NewLineage`, `Hold`,
-`Settled`, `Setting`, `Tick`): whoever follows it from its start knows the same, in the same order.
+`Inputs`, `Settled`, `Setting`, `Tick`): whoever follows it from its start knows the same, in the
+same order.
 The *reports* log carries everything else: how far each role is and how it is doing. There is much
 more of that, and who only acts on decisions is not woken by it.
 
@@ -97,14 +98,28 @@ class NewLineage(msgspec.Struct, frozen=True, tag="new_lineage", tag_field="type
 
 
 class Hold(msgspec.Struct, frozen=True, tag="hold", tag_field="type"):
-    """A person holds the learning of a model, or lets it go on, from `tick` (app clock) on: what
-    trainers read meanwhile is not learned. `at` is wall, ms."""
+    """The learning of a model is held, or goes on, from `tick` (app clock) on: what trainers read
+    meanwhile is not learned. By a person, or by a `condition` of the model's, which is named; each
+    holds by itself. `at` is wall, ms."""
 
     model: Name
     held: bool
     tick: Moment
     why: Line
     by: Line
+    at: Moment
+    condition: Line = ""
+
+
+class Inputs(msgspec.Struct, frozen=True, tag="inputs", tag_field="type"):
+    """From `tick` (app clock) on these features of a model are `missing`, and why; none: all are
+    there. Scorers of a model that falls back for it answer without a model meanwhile. `at` is
+    wall, ms."""
+
+    model: Name
+    missing: Annotated[list[Line], Meta(max_length=10_000)]
+    why: Line
+    tick: Moment
     at: Moment
 
 
@@ -203,6 +218,7 @@ Message = (
     | Ruling
     | NewLineage
     | Hold
+    | Inputs
     | Settled
     | Swapped
     | Logged
@@ -213,7 +229,7 @@ Message = (
     | Setting
 )
 
-CONTROL = Cut | Verdict | Ruling | NewLineage | Hold | Settled | Setting | Tick
+CONTROL = Cut | Verdict | Ruling | NewLineage | Hold | Inputs | Settled | Setting | Tick
 
 encode = msgspec.json.Encoder().encode
 _decoder: msgspec.json.Decoder[Message] = msgspec.json.Decoder(Message)

@@ -31,6 +31,8 @@ from freshet.schemas.text.keys import joined, taken_apart, without_key
 # In a block's metadata: the layout of its rows, and the views whose rows were read for them.
 LAYOUT = b"layout"
 VIEWS = b"views"
+# Where no model answered for want of inputs: the features that were missing.
+MISSING = b"missing"
 TEXTS = ("id", "categories", "lineage")
 RUNGS = ("champion", "last_good", "heuristic", "constant")
 ASKED = 0
@@ -107,9 +109,11 @@ def prediction_rows(
     texts: dict[str, Texts],
     versions: pa.Array,
     views: Sequence[str] = (),
+    missing: Sequence[str] = (),
 ) -> pa.RecordBatch:
     """Predictions as a batch for the outcomes log. `versions` is fixed-size binary: 16 bytes for
-    each of the `views` read, by their names in the store."""
+    each of the `views` read, by their names in the store. `missing` are the features for want of
+    which no model answered."""
     rows = len(fixed)
     columns = {
         "fixed": to_binary(fixed, fixed.dtype.itemsize),
@@ -119,16 +123,27 @@ def prediction_rows(
         "_index": pa.array(np.zeros(rows, np.int32)),
     }
     metadata = {LAYOUT: layout.text, VIEWS: msgspec.json.encode(list(views))}
+    if missing:
+        metadata[MISSING] = msgspec.json.encode(list(missing))
     return pa.RecordBatch.from_pydict(columns, metadata=metadata)
 
 
 def views_of(rows: pa.RecordBatch) -> tuple[str, ...]:
     """The views, by their names in the store, whose versions predictions were logged with."""
-    told = (rows.schema.metadata or {}).get(VIEWS, b"[]")
+    return _names_in(rows, VIEWS)
+
+
+def missing_of(rows: pa.RecordBatch) -> tuple[str, ...]:
+    """The features for want of which no model answered predictions."""
+    return _names_in(rows, MISSING)
+
+
+def _names_in(rows: pa.RecordBatch, key: bytes) -> tuple[str, ...]:
+    told = (rows.schema.metadata or {}).get(key, b"[]")
     try:
         return msgspec.json.decode(told, type=tuple[str, ...])
     except msgspec.DecodeError as error:
-        cause = f"says no views: {error}"
+        cause = f"says no {key.decode()}: {error}"
         raise SchemaError("block", cause, "Is this topic freshet's own?") from error
 
 

@@ -8,14 +8,14 @@ what it means and what to try.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from freshet.schemas.durations import HOUR_MS
 from freshet.serving.alerts.bounds import AlertBounds, Missed, Recent
 from freshet.serving.alerts.drift_policy import drift, skew
 from freshet.serving.status.bounds import lag_light
 from freshet.serving.status.labels import unlearned
-from freshet.serving.status.promises import late_text, recently_late, span
+from freshet.serving.status.promises import DOES, late_text, moment, recently_late, span
 from freshet.serving.status.status import (
     Alert,
     Light,
@@ -27,6 +27,7 @@ from freshet.serving.status.status import (
     TopicFigures,
 )
 
+SOME = 5  # features that are named
 Policy = Callable[[Status, Recent, AlertBounds], Iterator[Alert]]
 
 
@@ -160,6 +161,25 @@ def source_silent(status: Status, recent: Recent, bounds: AlertBounds) -> Iterat
                 meaning=f"Features of {source.name} stand still, and models see it as it was then.",
                 next_step=f"Ask whoever produces {source.name} into {topic.name}; "
                 "`freshet dlq list` shows whether its records come but cannot be read.",
+            )
+
+
+def missing_input(status: Status, recent: Recent, bounds: AlertBounds) -> Iterator[Alert]:
+    """A topic of a model's views is silent, or a feature is suddenly missing."""
+    for model in status.models:
+        for each in model.missing:
+            look = f"Ask whoever produces {each.topic}"
+            if each.kind == "feature" and not each.view:
+                look = f"Ask whoever asks {model.name}"
+            yield Alert(
+                policy="missing_input",
+                subject=f"{model.name}/{each.name}",
+                light="amber",
+                reason=f"{each.told} is missing since {moment(each.since_ms)}: {each.reason}",
+                meaning=f"Answers of {model.name} lack {_some(each.features)}; meanwhile it "
+                f"{DOES.get(model.missing_inputs, model.missing_inputs)}.",
+                next_step=f"{look}; `freshet topics` shows what comes, and of which fields how "
+                "much is missing. What is done meanwhile is `missing_inputs` of the model.",
             )
 
 
@@ -402,6 +422,7 @@ POLICIES: tuple[Policy, ...] = (
     model_lag,
     source_silent,
     topic_silent,
+    missing_input,
     dead_letters,
     unreadable_schema,
     late_events,
@@ -460,6 +481,12 @@ def _why(role: str, logs: str) -> str:
     if role:
         logs = f"logs/{role}.jsonl"
     return f"`freshet status` shows whether its process is there, {logs} what it does"
+
+
+def _some(names: Sequence[str]) -> str:
+    if len(names) <= SOME:
+        return ", ".join(names)
+    return f"{', '.join(names[:SOME])} and {len(names) - SOME} more"
 
 
 def _silence(source: SourceFigures, now: int | None, bounds: AlertBounds) -> int | None:

@@ -23,6 +23,7 @@ from freshet.serving.board.stages import Stage, oldest, slowest
 from freshet.serving.board.task_facts import TaskFacts
 from freshet.serving.board.topic import TopicBoard
 from freshet.serving.board.view_figures import view_figures
+from freshet.serving.inputs.figures import missing_inputs
 from freshet.serving.status import status as s
 from freshet.serving.status.archived import archive_figures
 from freshet.serving.status.history import History, Swap
@@ -264,7 +265,7 @@ class Board:
             events_per_second=sum(t.per_second for t in topics),
             topics=topics,
             views=[self._view(v, now) for v in self._views],
-            models=[self._model(b, now, at_ms) for b in self._models.values()],
+            models=[self._model(b, topics, now, at_ms) for b in self._models.values()],
             archive=archive_figures(
                 {name: self._told("archive", name) for name in self._tasks.names("archive")}
             ),
@@ -326,7 +327,9 @@ class Board:
         moved = self._tasks.finished("repartition", topic.name, topic.partitions)
         return [Stage(name, moved), Stage(DEDUP, settled)]
 
-    def _model(self, board: ModelBoard, now: int | None, at_ms: int) -> s.ModelFigures:
+    def _model(
+        self, board: ModelBoard, topics: Sequence[s.TopicFigures], now: int | None, at_ms: int
+    ) -> s.ModelFigures:
         told = {
             x: found[0]
             for x in board.lineages
@@ -344,8 +347,13 @@ class Board:
         behind = board.behind(now, settings.ms("snapshot_every"), intake, reached)
         figures = board.figures(now, settings.ms("model_slo"), facts, states, behind)
         joined = self._told("join", board.model.name)
+        by_name = {topic.name: topic for topic in topics}
         return msgspec.structs.replace(
-            figures, labels=label_figures(joined), conflicts=conflict_figures(joined)
+            figures,
+            labels=label_figures(joined),
+            conflicts=conflict_figures(joined),
+            missing=missing_inputs(board.model, self._views, by_name, facts.values()),
+            missing_inputs=board.model.missing_inputs,
         )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from freshet.schemas.topics.topic import Topic
+from freshet.schemas.wire.blocks import NO_TICK
 from freshet.serving.status.status import (
     FieldFigures,
     LateFigures,
@@ -40,6 +41,8 @@ def topic_figures(topic: Topic, told: Sequence[Facts]) -> TopicFigures:
         description=topic.description,
         newest_ms=_of(max, told, "newest_ms"),
         newest_event_ms=_of(max, told, "newest_event_ms"),
+        newest_applied_ms=_of(max, told, "newest_applied_ms"),
+        silent_ms=_silent_ms(topic, told),
         fields=_fields(topic, told),
         sources=_sources(told),
         late_sources=_late_sources(told),
@@ -47,6 +50,17 @@ def topic_figures(topic: Topic, told: Sequence[Facts]) -> TopicFigures:
         starts=_starts(told),
         unreadable_schemas=_unreadable_schemas(told),
     )
+
+
+def _silent_ms(topic: Topic, told: Sequence[Facts]) -> int | None:
+    """Between the newest event and the time up to which all partitions are known to have no later
+    one; None before all have told, and where none has ever had an event."""
+    newest = _of(max, told, "newest_applied_ms")
+    reached = [facts["finished"] for facts in told if facts.get("finished", NO_TICK) != NO_TICK]
+    if newest is None or len(reached) < topic.partitions:
+        return None
+    # Told at different moments, the oldest counts: so nothing is silent that merely told earlier.
+    return int(max(0, min(reached) - newest))
 
 
 def _starts(told: Iterable[Facts]) -> dict[str, int]:

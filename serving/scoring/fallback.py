@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from freshet.learners.rungs import Need, Rung
+from freshet.learners.rungs import Heuristic, Need, Rung
 
-_MODEL: frozenset[Need] = frozenset(("fresh_model", "time"))
+_MODEL: frozenset[Need] = frozenset(("fresh_model", "inputs", "time"))
 _MODEL_OF_VIEWS: frozenset[Need] = frozenset((*_MODEL, "features"))
 
 
@@ -17,7 +17,8 @@ class Conditions:
 
     `champion`, `last_good`: a warm model. `models`: the switch "answer from models". `fresh_model`:
     the model lag is within its hard limit, or `on_violation` is "serve". `features`: the store
-    answered. `time`: the deadline has not passed."""
+    answered. `missing`: features that a model falls back for, while they are missing. `time`: the
+    deadline has not passed."""
 
     champion: bool = True
     last_good: bool = False
@@ -25,6 +26,7 @@ class Conditions:
     fresh_model: bool = True
     features: bool = True
     time: bool = True
+    missing: frozenset[str] = frozenset()
 
     def has(self) -> frozenset[Need]:
         there: list[tuple[Need, bool]] = [
@@ -32,6 +34,7 @@ class Conditions:
             ("last_good", self.last_good and self.models),
             ("fresh_model", self.fresh_model),
             ("features", self.features),
+            ("inputs", not self.missing),
             ("time", self.time),
         ]
         return frozenset(name for name, yes in there if yes)
@@ -61,4 +64,15 @@ def choose(
     # It needs a fresh model, too: it is older than the one whose lag was judged.
     if model | {"last_good"} <= there:
         return Choice("last_good")
-    return next((Choice(x.rung, x) for x in fallback if x.needs <= there), None)
+    return next(
+        (
+            Choice(rung.rung, rung)
+            for rung in fallback
+            if rung.needs <= there and not (conditions.missing & _read_by(rung))
+        ),
+        None,
+    )
+
+
+def _read_by(rung: Rung) -> frozenset[str]:
+    return frozenset(rung.fields) if isinstance(rung, Heuristic) else frozenset()

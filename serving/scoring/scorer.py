@@ -21,6 +21,7 @@ from freshet.learners.model import Model
 from freshet.learners.rungs import Rung
 from freshet.schemas.errors import ComponentError, FreshetError, RequestError
 from freshet.schemas.events.field import DATATYPES, NUMBERS, TEXTS, Field
+from freshet.schemas.models.conditions import FALL_BACK
 from freshet.schemas.models.layout import Layout
 from freshet.schemas.models.vectors import F64, Vectors
 from freshet.schemas.text.columns import Texts
@@ -28,7 +29,7 @@ from freshet.schemas.text.keys import canonical, parts_of
 from freshet.schemas.topics.topic import Freshness, Topic
 from freshet.schemas.wire import blocks
 from freshet.schemas.wire.blocks import Block
-from freshet.schemas.wire.messages import Logged
+from freshet.schemas.wire.messages import Inputs, Logged
 from freshet.schemas.wire.outcomes import RUNGS, prediction_rows
 from freshet.serving.loading.live_model import LiveModel, ModelSlot, Standing
 from freshet.serving.scoring.contract import Answer, Column, ModelCard, Question, TensorSpec
@@ -50,7 +51,8 @@ LINGER_SECONDS = 0.005
 @dataclass(frozen=True, slots=True)
 class Predictions:
     """What one request adds to the prediction log. `request` are its columns as they were sent;
-    they become a digest on the log's thread."""
+    they become a digest on the log's thread. `missing` are features for want of which no model
+    answered."""
 
     fixed: npt.NDArray[np.void]
     ids: Sequence[str]
@@ -58,6 +60,7 @@ class Predictions:
     lineage: str
     versions: npt.NDArray[np.uint8]
     request: Mapping[str, Column]
+    missing: tuple[str, ...] = ()
 
 
 class Logging(NamedTuple):
@@ -78,13 +81,15 @@ class Answered(NamedTuple):
 
 
 class Asking(NamedTuple):
-    """A question on its way: the moment that it asks about, and the snapshots that may answer."""
+    """A question on its way: the moment that it asks about, the snapshots that may answer, and what
+    is missing now."""
 
     served: ServedModel
     question: Question
     as_of: int
     standing: Standing
     asks_store: bool
+    inputs: Inputs | None
 
     def read(self, store: RowReader | None) -> Read:
         return self.served.plan.read(store, self.question.columns, self.question.n, self.as_of)
@@ -114,6 +119,7 @@ class ServedModel:
     predictions: PredictionLog[Predictions] | None = None
     rungs: dict[str, int] = field(default_factory=dict)  # rows answered by each
     card: tuple[Standing, ModelCard] | None = None
+    inputs: Inputs | None = None  # which are missing, of a model that falls back for it
 
     def __post_init__(self) -> None:
         self.layout = Layout.of(self.model.vectors)
@@ -210,6 +216,15 @@ class Scorer:
         # With a declared rung it answers before its first snapshot.
         return served.slot.current() is not None or bool(served.model.fallback)
 
+    def note_inputs(self, told: Inputs) -> None:
+        """Which inputs of a model are missing, from now on. By any thread."""
+        served = self.served.get(told.model)
+        if served is None:
+            return
+        # What is said of a model that was declared otherwise then changes no answer.
+        falls_back = served.model.missing_inputs == FALL_BACK
+        served.inputs = told if told.missing and falls_back else None
+
     def infer(self, question: Question) -> Answer:
         """For runs without an event loop: it waits for the store as long as that itself waits."""
         asking = self._asking(question)
@@ -232,12 +247,14 @@ class Scorer:
         served = self.served[question.model]
         as_of = self._as_of(question)
         standing = _asked_for(served.slot.standing, question)
-        return Asking(served, question, as_of, standing, served.plan.asks_store(question.columns))
+        asks_store = served.plan.asks_store(question.columns)
+        # Once: what is told of this question is what was known when it was asked.
+        return Asking(served, question, as_of, standing, asks_store, served.inputs)
 
     def _answer(self, asking: Asking, found: Read | None) -> Answer:
         """The answer from what was read of the store: None if it could not be read as far as it had
         to be."""
-        served, question, as_of, standing, asks_store = asking
+        served, question, as_of, _, asks_store, inputs = asking
         features = found is not None or not asks_store
         read = found or asking.read(None)
         if not features and self._is_of_replay(question):
@@ -252,7 +269,7 @@ class Scorer:
             # as of this question: what it is answered is the same in each replay
             self.feature_ticks.look()
         fresh = features and (not asks_store or self._fresh_features(served, as_of))
-        answered = self._climb(served, question, standing, read, fresh, as_of)
+        answered = self._climb(asking, read, fresh)
         live = answered.live
         rung = answered.rung
         ids = self._ids(served, question)
@@ -268,6 +285,8 @@ class Scorer:
             "rung": rung,
             "instance": self.instance,
         }
+        if inputs is not None:
+            parameters["missing_inputs"] = inputs.why
         return Answer(answered.p, ids, read.value_age_ms, first, parameters)
 
     def _as_of(self, question: Question) -> int:
@@ -289,16 +308,15 @@ class Scorer:
     def _is_of_replay(self, question: Question) -> bool:
         return isinstance(self._clock, ManualClock) and question.as_of_ms is not None
 
-    def _climb(
-        self,
-        served: ServedModel,
-        question: Question,
-        standing: Standing,
-        read: Read,
-        features: bool,
-        as_of: int,
-    ) -> Answered:
+    def _climb(self, asking: Asking, read: Read, features: bool) -> Answered:
         """By the highest rung that can. A model that fails on this request is passed over."""
+        served = asking.served
+        question = asking.question
+        standing = asking.standing
+        as_of = asking.as_of
+        missing: frozenset[str] = frozenset()
+        if asking.inputs is not None:
+            missing = frozenset(asking.inputs.missing)
         conditions = Conditions(
             champion=standing.current is not None,
             last_good=standing.last_good is not None,
@@ -306,10 +324,16 @@ class Scorer:
             fresh_model=self._fresh(served, standing, as_of),
             features=features,
             time=question.deadline is None or time.monotonic() < question.deadline,
+            missing=missing,
         )
-        while (
-            choice := choose(conditions, served.model.fallback, served.plan.reads_views)
-        ) is not None:
+        while True:
+            choice = choose(conditions, served.model.fallback, served.plan.reads_views)
+            if choice is None and conditions.missing:
+                # Better by a model that lacks something than by none.
+                conditions = replace(conditions, missing=frozenset())
+                continue
+            if choice is None:
+                raise _unanswerable(question.model, conditions)
             if choice.declared is not None:
                 p = self._declared(served, choice.declared, read)
                 return Answered(p, None, -1, choice.rung)
@@ -320,8 +344,8 @@ class Scorer:
                 return Answered(predicted, live, model_lag_ms(live, as_of), choice.rung)
             # Rungs of models are named as the condition they need. Each turn rules one out: it
             # ends.
-            conditions = replace(conditions, **{choice.rung: False})
-        raise _unanswerable(question.model, conditions)
+            ruled_out: dict[str, Any] = {choice.rung: False}
+            conditions = replace(conditions, **ruled_out)
 
     def _fresh(self, served: ServedModel, standing: Standing, as_of: int) -> bool:
         """Whether the model may answer as old as it is.
@@ -398,7 +422,8 @@ class Scorer:
         fixed["snapshot"] = live.number if live else -1
         lineage = live.lineage if live else ""
         assert served.predictions is not None
-        rows = Predictions(fixed, ids, read.categories, lineage, read.versions, columns)
+        missing = tuple(asking.inputs.missing) if asking.inputs is not None else ()
+        rows = Predictions(fixed, ids, read.categories, lineage, read.versions, columns, missing)
         # What is held for the log is bounded in bytes; these are nearly all of them.
         size = fixed.nbytes + read.versions.nbytes + len(read.categories.data)
         size += sum(map(len, ids)) + bytes_of(columns)
@@ -513,7 +538,8 @@ def _gathered(spooled: Sequence[Spooled[Predictions]]) -> list[Spooled[Predictio
 def _follows(one: Spooled[Predictions], last: Spooled[Predictions]) -> bool:
     # A gap in the numbers stands for predictions that are lost.
     is_next = last.first + last.n == one.first
-    return is_next and last.rows.lineage == one.rows.lineage
+    is_alike = last.rows.lineage == one.rows.lineage and last.rows.missing == one.rows.missing
+    return is_next and is_alike
 
 
 def _as_one(run: Sequence[Spooled[Predictions]]) -> Spooled[Predictions]:
@@ -547,7 +573,7 @@ def _encoded(served: ServedModel, spooled: Spooled[Predictions], instance: str) 
         "lineage": Texts.of([rows.lineage] * n),
     }
     views = served.plan.stored_as
-    batch = prediction_rows(served.layout, rows.fixed, texts, versions, views)
+    batch = prediction_rows(served.layout, rows.fixed, texts, versions, views, rows.missing)
     return blocks.encode_parts(Block(blocks.PREDICTIONS, f"scorer:{instance}", 0, batch))
 
 

@@ -141,6 +141,18 @@ APP_METRICS: tuple[Figure, ...] = (
     ),
     Figure(
         "gauge",
+        "freshet_model_held",
+        "Lineages of a model that learn nothing of what comes, by people or by conditions.",
+        "models/{model}/held",
+    ),
+    Figure(
+        "gauge",
+        "freshet_model_inputs_missing",
+        "Topics and features that a model lacks.",
+        "models/{model}/missing",
+    ),
+    Figure(
+        "gauge",
         "freshet_model_normalised_entropy",
         "Log loss over that of the base rate, of the newest labelled answers and of the baseline.",
         _QUALITY.format("ne"),
@@ -267,6 +279,8 @@ def _model(model: ModelFigures, now: int | None) -> dict[str, Any]:
         "served": served,
         "skew": [msgspec.to_builtins(each) for each in model.skew],
         "skewed": sum(each.hour_ms >= (now or 0) - DRIFT_MS for each in model.skewed),
+        "held": sum(lineage.held is not None for lineage in model.lineages),
+        "missing": len(model.missing),
         "rolling": {
             "served": msgspec.structs.asdict(model.rolling),
             "baseline": msgspec.structs.asdict(model.rolling_baseline),

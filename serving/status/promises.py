@@ -35,6 +35,8 @@ from freshet.serving.status.status import (
 )
 
 _WORST_FIRST: tuple[Light, ...] = ("red", "amber", "green")
+# What a model does while an input is missing, as it is declared.
+DOES = {"go_on": "goes on", "hold": "learns nothing meanwhile", "fall_back": "falls back"}
 _DOES = {"learn": "learning", "release": "releasing snapshots", "answer": "answering from models"}
 
 
@@ -50,6 +52,7 @@ def promises(status: Status) -> list[Promise]:
         switched_on(status.switches),
         *snapshots_approved(status.models),
         *labels_learned(status.models, status.clock.app_ms),
+        *inputs_there(status.models),
         events_readable(status.topics),
         events_in_time(status.topics, status.clock.app_ms),
         *archived_in_time(status.archive),
@@ -244,6 +247,21 @@ def labels_learned(models: Sequence[ModelFigures], app_ms: int | None) -> list[P
     state = min((why.light for _, why in found), key=_WORST_FIRST.index)
     told = [f"the last {why.labels:,} of {m.name} came to nothing: {why.why}" for m, why in found]
     return [Promise(name, state, "; ".join(told))]
+
+
+def inputs_there(models: Sequence[ModelFigures]) -> list[Promise]:
+    """Amber while an input of a model is missing. None without models."""
+    if not models:
+        return []
+    name = "inputs there"
+    lacking = [(model, each) for model in models for each in model.missing]
+    if not lacking:
+        return [Promise(name, "green", "no model lacks a topic or a feature")]
+    told = [
+        f"{model.name} lacks {each.told} since {moment(each.since_ms)}" for model, each in lacking
+    ]
+    does = [f"{model.name} {DOES[model.missing_inputs]}" for model in models if model.missing]
+    return [Promise(name, "amber", f"{_listed(told)}; {', '.join(does)}")]
 
 
 def events_readable(topics: Sequence[TopicFigures]) -> Promise:

@@ -163,8 +163,10 @@ class TopicFigures(msgspec.Struct, frozen=True, kw_only=True):
     `late_sources` are those with the largest shares of late events, a few; `unreadable_schemas` say
     what is wrong with schemas of a registry whose records are dead letters, a few. `lag_ms` is how
     far intake is behind the app's clock, `settings` its freshness as it is now, `declared` as the
-    app's file has it. `start` is where it begins, as declared; `starts` by partition the first
-    offset, where that was decided when it first ran. `statistics` are by hour of event time."""
+    app's file has it. The newest applied event was appended at `newest_applied_ms`, for `silent_ms`
+    before the time that intake told last none had come (app clock). `start` is where it begins, as
+    declared; `starts` by partition the first offset, where that was decided when it first ran.
+    `statistics` are by hour of event time."""
 
     name: str
     records: int = 0
@@ -190,6 +192,8 @@ class TopicFigures(msgspec.Struct, frozen=True, kw_only=True):
     starts: dict[str, int] = {}
     unreadable_schemas: list[str] = []
     statistics: StatisticsFigures = StatisticsFigures()
+    newest_applied_ms: int | None = None
+    silent_ms: int | None = None
 
 
 class PastFigures(msgspec.Struct, frozen=True, kw_only=True):
@@ -368,10 +372,33 @@ class SkewFigures(msgspec.Struct, frozen=True, kw_only=True):
     weeks_missing: int | None = None
 
 
+class MissingFigures(msgspec.Struct, frozen=True, kw_only=True):
+    """An input that a model lacks: a topic of a view that is silent (`source`), or a `feature`; in
+    which of its `features` that shows, since when (app clock), and why it is said."""
+
+    kind: Literal["source", "feature"]
+    name: str
+    view: str = ""
+    topic: str = ""
+    features: list[str] = []
+    since_ms: int = 0
+    reason: str = ""
+
+    @property
+    def told(self) -> str:
+        """Which it is, for a person."""
+        if self.kind == "source":
+            return f"topic {self.topic} of view {self.view}"
+        if self.view:
+            return f"feature {self.name} of view {self.view} over {self.topic}"
+        return f"feature {self.name} of {self.topic}"
+
+
 class ModelFigures(msgspec.Struct, frozen=True, kw_only=True):
     """A model: what is served, why this lineage (`decision`), how fresh and how good it is; the
     role that the served snapshot waits for most (it is `behind` by it). `baseline` is the lineage
-    it is held against; references are of the labels that what was served is judged by."""
+    it is held against; references are of the labels that what was served is judged by. `missing`
+    are inputs that it lacks now, and `missing_inputs` is what it does then."""
 
     name: str
     served: Served | None = None
@@ -400,6 +427,8 @@ class ModelFigures(msgspec.Struct, frozen=True, kw_only=True):
     rungs: dict[str, int] = {}
     skew: list[SkewFigures] = []
     skewed: list[DriftFigures] = []
+    missing: list[MissingFigures] = []
+    missing_inputs: str = "go_on"
     decision: str = ""
     owner: str = ""
     description: str = ""

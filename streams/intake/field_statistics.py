@@ -21,6 +21,7 @@ from freshet.schemas.events.codec import frozen
 from freshet.schemas.events.columns import Columns
 from freshet.schemas.events.field import Field
 from freshet.schemas.topics.topic import Topic
+from freshet.streams.admission.kernels import APPLIED
 from freshet.streams.admission.names import names_of
 from freshet.streams.intake import field_statistics_kernels as kernels
 from freshet.streams.intake.fates import first_dead
@@ -66,12 +67,16 @@ class TopicStatistics:
         self._first_dead = first_dead(topic)
         self._of_fields = _fields(len(self._fields))
         self._of_sources = _sources()
+        self._newest_applied = _NO_TIME
 
     def take(
         self, columns: Columns, code: npt.NDArray[np.uint8], times: npt.NDArray[np.int64]
     ) -> None:
         """Count decoded events: their fates `code` uint8 `[n]` and append times (ms) int64
         `[n]`."""
+        applied = times[code == APPLIED]
+        if len(applied):
+            self._newest_applied = max(self._newest_applied, int(applied.max()))
         kernels.take(
             (columns.data, columns.words, columns.valid),
             (code, frozen(times)),
@@ -91,13 +96,21 @@ class TopicStatistics:
     def dump(self) -> Arrays:
         fields = {f"statistics.fields.{k}": v for k, v in self._of_fields.items()}
         sources = {f"statistics.sources.{k}": v for k, v in self._of_sources.items()}
-        return {"statistics.declared": as_json(self._declared()), **fields, **sources}
+        newest = np.array([self._newest_applied])
+        return {
+            "statistics.declared": as_json(self._declared()),
+            "statistics.newest_applied": newest,
+            **fields,
+            **sources,
+        }
 
     def load(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
         """Fields that were declared otherwise then, or not at all, start empty; so do sources of
         another field."""
         if "statistics.declared" not in state:
             return
+        if "statistics.newest_applied" in state:  # not in one of before it was told
+            self._newest_applied = int(state["statistics.newest_applied"][0])
         was, declared = from_json(state["statistics.declared"]), self._declared()
         rows = {tuple(map(str, f)): i for i, f in enumerate(was["fields"])}
         for i, f in enumerate(declared["fields"]):
@@ -120,16 +133,18 @@ class TopicStatistics:
 
     def facts(self) -> dict[str, Any]:
         """`fields` and `sources` by name, `other_sources` those without a place, `newest_ms` of any
-        record's appending."""
+        record's appending, `newest_applied_ms` of an applied event's."""
         totals = self._of_sources["totals"]
         names = self._source_names(int(totals[kernels.TAKEN]))
         sent = [self._source_facts(i) for i in (*range(len(names)), SOURCES)]
         newest = int(totals[kernels.NEWEST_RECORD_MS])
+        applied = self._newest_applied
         return {
             "fields": {f.name: self._field_facts(i, f) for i, f in enumerate(self._fields)},
             "sources": dict(zip(names, sent)),
             "other_sources": sent[-1],
             "newest_ms": None if newest == _NO_TIME else newest,
+            "newest_applied_ms": None if applied == _NO_TIME else applied,
         }
 
     def _field_facts(self, i: int, f: Field) -> dict[str, Any]:

@@ -209,6 +209,12 @@ ROLE_METRICS: tuple[Figure, ...] = (
     ),
     Figure(
         "counter",
+        "freshet_trainer_skipped_examples_total",
+        "Examples a lineage has read and not learned: while it was held, or rewound.",
+        f"{_TRAINER}/skipped",
+    ),
+    Figure(
+        "counter",
         "freshet_trainer_snapshots_total",
         "Snapshots a lineage has cut.",
         f"{_TRAINER}/snapshots",

@@ -25,7 +25,8 @@ export function showModel(section, model, now) {
     { label: "Calibration", value: fixed(rolling.calibration, 2), sub: rolling.n ? `predicted over came true, newest ${count(rolling.n)}` : "no labels yet" },
     { label: "Model lag", value: duration(model.lag_ms), sub: bound(model.slo_ms), meter: share(model.lag_ms, model.slo_ms), state: breach(model.lag_ms, model.slo_ms) },
   ]);
-  write(part(section, "rungs"), rungs(model.rungs));
+  const lacks = model.missing.map((m) => `Lacks ${m.kind === "source" ? `topic ${m.topic} of view ${m.view}` : `feature ${m.name}`} since ${moment(m.since_ms)}: ${m.reason}.`);
+  write(part(section, "rungs"), [...lacks, rungs(model.rungs)].join(" "));
   showLegend(part(section, "legend"), model);
   showLineages(part(section, "lineages"), model, now);
   showSlices(section, model);
@@ -51,6 +52,7 @@ function showLegend(list, model) {
   });
 }
 
+const MOST_SKIPS = 3;
 const LINEAGES = [{ title: "Lineage" }, { title: "Examples", className: number }, { title: "AUC", className: number }, { title: "NE", className: number }, { title: "Log loss", className: number }, { title: "Accuracy", className: number }, { title: "Calib.", className: number }, { title: "Snapshot" }, { title: "State" }];
 
 function showLineages(table, model, now) {
@@ -64,7 +66,8 @@ function showLineages(table, model, now) {
     ];
     const refused = l.refused ? `${count(l.refusals)} refused, the newest: ${l.refused}` : "";
     const decided = l.verdict ? `the newest verdict: ${l.verdict}` : "";
-    const notes = [decided, refused].filter(Boolean);
+    const skipped = l.skips.slice(-MOST_SKIPS).map((s) => `skipped ${count(s.examples)} examples, ${moment(s.start_ms)} to ${s.until_ms === null ? "now" : moment(s.until_ms)}, by ${s.by}: ${s.why}`);
+    const notes = [...skipped, decided, refused].filter(Boolean);
     if (notes.length) row.note = notes.join(" · ");
     return row;
   });

@@ -21,6 +21,7 @@ from freshet.serving.status.status import (
     LabelFigures,
     LateFigures,
     LineageFigures,
+    MissingFigures,
     ModelFigures,
     OutageFigures,
     Quality,
@@ -73,6 +74,19 @@ def labels(
 ) -> dict[str, Any]:
     figures = LabelFigures(came=came, used=used, since_used={reason: since}, newest_ms=NOW - age_ms)
     return model(asked=asked, labels=figures)
+
+
+SILENT_INPUT = MissingFigures(
+    kind="source",
+    name="weather",
+    view="sky",
+    topic="weather",
+    features=["sky.wind"],
+    reason="no event for longer than 3h",
+)
+LACKING_INPUT = MissingFigures(
+    kind="feature", name="price", topic="orders", features=["price"], reason="80% lack it"
+)
 
 
 def calibrated(calibration: float | None, n: int = 5_000) -> dict[str, Any]:
@@ -225,6 +239,10 @@ TABLE: list[tuple[str, Mapping[str, Any], Recent, tuple[str, str, str]]] = [
     ("fast source, four minutes", source(4 * MINUTE_MS, 3_600), missing(240), NONE),
     ("fast source, six minutes", source(6 * MINUTE_MS, 3_600), missing(360), ("source_silent", "amber", "every 1s")),
     ("topic at night", silent_topic(8 * HOUR_MS), Recent(), NONE),
+    ("a topic of a model's view is silent", model(missing=[SILENT_INPUT], missing_inputs="hold"), Recent(),
+        ("missing_input", "amber", "topic weather of view sky is missing since 1970-")),
+    ("a feature is suddenly missing", model(missing=[LACKING_INPUT]), Recent(),
+        ("missing_input", "amber", "feature price of orders is missing since")),
     ("topic for more than a day", silent_topic(25 * HOUR_MS), Recent(), ("topic_silent", "amber", "for 1d1h")),
     ("rare topic for more than a day", silent_topic(25 * HOUR_MS, rate=0.1), Recent(), NONE),
     ("new topic for more than a day", silent_topic(25 * HOUR_MS, events=19), Recent(), NONE),

@@ -25,6 +25,11 @@ TABLE = [
     (Conditions(last_good=True, features=False), ALL, "heuristic", OWN),
     (Conditions(last_good=True, features=False), (VIEW, LAST), "constant", LAST),
     (Conditions(features=False), (LAST,), "constant", LAST),
+    # what is missing rules out models, and rungs that read it
+    (Conditions(missing=frozenset(["wind"])), ALL, "heuristic", VIEW),
+    (Conditions(missing=frozenset(["origin_delay.ewm"])), ALL, "heuristic", OWN),
+    (Conditions(missing=frozenset(["origin_delay.ewm", "distance"])), ALL, "constant", LAST),
+    (Conditions(missing=frozenset(["wind"])), (), None, None),
     # out of time
     (Conditions(last_good=True, time=False), (LAST,), "constant", LAST),
     # declared in this order, so this one answers

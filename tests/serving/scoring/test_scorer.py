@@ -8,14 +8,17 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 import pytest
 import redis
 
+import freshet as fr
 from freshet.app import App
 from freshet.features.catalog import open_store
 from freshet.features.packed import Packed
@@ -32,7 +35,8 @@ from freshet.schemas.models.manifest import Manifest
 from freshet.schemas.text.columns import Texts
 from freshet.schemas.topics.topic import Freshness
 from freshet.schemas.wire import blocks
-from freshet.schemas.wire.outcomes import RUNGS, fixed_of
+from freshet.schemas.wire.messages import Inputs
+from freshet.schemas.wire.outcomes import RUNGS, fixed_of, missing_of
 from freshet.servers.redis_server import RedisServer
 from freshet.serving.loading.live_model import LiveModel
 from freshet.serving.scoring.coalesce import Coalescer
@@ -225,6 +229,51 @@ def test_rungs_from_champion_to_constant(rig: Rig) -> None:
         "heuristic",
         "constant",
     ]
+
+
+def lacking(*features: str) -> Inputs:
+    return Inputs("unpaid", list(features), "topic payments is silent" if features else "", 1, 1)
+
+
+def test_while_an_input_is_missing_a_model_falls_back_if_it_is_declared_to(rig: Rig) -> None:
+    rig.go_live()
+    rig.put_row("a", 10 * HOUR - 1, 40.0)
+    rig.scorer.note_inputs(lacking("price"))
+    unasked = rig.ask(order_id=["1"], shop=["a"])
+    assert (unasked.parameters["rung"], "missing_inputs" in unasked.parameters) == (
+        "champion",
+        False,
+    )
+
+
+def test_what_falls_back_says_so_in_the_answer_and_in_the_log_and_ends() -> None:
+    app = toy_app()
+    rig = Rig(replace(app, models=[replace(app.models[0], missing_inputs="fall_back")]))
+    rig.go_live()
+    rig.put_row("a", 10 * HOUR - 1, 40.0)
+    answers = []
+    for told in (lacking(), lacking("price"), lacking("shops.late"), lacking()):
+        rig.scorer.note_inputs(told)
+        answers.append(rig.ask(order_id=["1"], shop=["a"]).parameters)
+    rungs = [answer["rung"] for answer in answers]
+    # The heuristic reads `shops.late`.
+    assert rungs == ["champion", "heuristic", "constant", "champion"]
+    why = [answer.get("missing_inputs") for answer in answers]
+    assert why == [None, "topic payments is silent", "topic payments is silent", None]
+    rig.scorer.close()
+    found = [blocks.decode(value).rows for value in rig.logged]
+    missing = [missing_of(rows) for rows in found if rows is not None for _ in range(len(rows))]
+    assert missing == [(), ("price",), ("shops.late",), ()]
+
+
+def test_a_model_answers_without_an_input_rather_than_nobody() -> None:
+    app = toy_app(fallback=[fr.heuristic(pl.col("shops.late") > 20)])
+    rig = Rig(replace(app, models=[replace(app.models[0], missing_inputs="fall_back")]))
+    rig.go_live()
+    rig.scorer.note_inputs(lacking("shops.late"))
+    answer = rig.ask(order_id=["1"], shop=["a"]).parameters
+    assert (answer["rung"], answer["missing_inputs"]) == ("champion", "topic payments is silent")
+    rig.scorer.close()
 
 
 def test_a_store_that_failed_is_left_alone_for_a_while_and_named(rig: Rig) -> None:

@@ -23,6 +23,8 @@ ALL: list[messages.Message] = [
     messages.Ruling("late", "river-0a", 3, True, "ann@laptop", 9),
     messages.NewLineage("late", "river-r1-0a", "ann@laptop", 9),
     messages.Hold("late", True, 20, "a storm", "ann@laptop", 9),
+    messages.Hold("late", True, 20, "silent", "condition c", 9, "c"),
+    messages.Inputs("late", ["price"], "80% lack it", 20, 9),
     messages.Settled("late", 4, 20, "river-0a", 3, DIGEST, "no champion yet", True, 20),
     messages.Settled("late", 5, 20, None, None, None, "no lineage has an approved snapshot"),
     messages.Swapped("serve/1f", "late", "river-0a", 3, 20),
