@@ -22,7 +22,7 @@ from freshet.serving.board.roll_call import RollCall
 from freshet.serving.board.stages import Stage, oldest, slowest
 from freshet.serving.board.task_facts import TaskFacts
 from freshet.serving.board.topic import TopicBoard
-from freshet.serving.board.view_figures import view_figures
+from freshet.serving.board.view_figures import past_columns, view_figures
 from freshet.serving.status import status as s
 from freshet.serving.status.archived import archive_figures
 from freshet.serving.status.history import History, Swap
@@ -358,7 +358,10 @@ class Board:
         figures = board.figures(now, settings.ms("model_slo"), facts, states, behind)
         joined = self._told("join", board.model.name)
         return msgspec.structs.replace(
-            figures, labels=label_figures(joined), conflicts=conflict_figures(joined)
+            figures,
+            labels=label_figures(joined),
+            conflicts=conflict_figures(joined),
+            past=past_columns(self._told("columns", board.model.name)),
         )
 
 

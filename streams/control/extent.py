@@ -1,5 +1,5 @@
-"""How many bytes the newest records of a log have: as marks, some hundreds of kilobytes apart, which
-whoever goes on with them keeps."""
+"""How many bytes the newest records of a log have: as marks, some hundreds of kilobytes apart,
+which whoever goes on with them keeps."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Control knows when it has read all that was there before it; and what it has saved of reports need
-not stay in their log."""
+"""Control knows when it has read all that was there before it; and what it has saved of reports
+need not stay in their log."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""The archive's operator over a real log, killed again and again at any point of its work, and while
-the log is shortened to what is archived."""
+"""The archive's operator over a real log, killed again and again at any point of its work, and
+while the log is shortened to what is archived."""
 
 from __future__ import annotations
 
