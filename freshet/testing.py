@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -354,14 +355,14 @@ class LocalRun:
             settings(run_dir=str(self._dir)),
         )
         for model, filling in found:
-            filler = Filler(run, model, filling)
-            while not filler.done:
-                if not filler.step(self._clock.now_ms()):
-                    raise ComponentError(
-                        f"model {model.name}",
-                        "has not joined what it was asked before",
-                        "Look at the role join.",
-                    )
+            with closing(Filler(run, model, filling)) as filler:
+                while not filler.done:
+                    if not filler.step(self._clock.now_ms()):
+                        raise ComponentError(
+                            f"model {model.name}",
+                            "has not joined what it was asked before",
+                            "Look at the role join.",
+                        )
 
     def _intake_plan(self, topic: Topic) -> IntakePlan:
         """By the schemas that the topic has had in this folder, as in a run."""

@@ -17,6 +17,7 @@ from freshet.figures import (
 )
 from freshet.serving.status.status import (
     ModelFigures,
+    PastColumnsFigures,
     PastFigures,
     Quality,
     References,
@@ -37,6 +38,17 @@ WALL = "%-d %b %H:%M:%S"
 QUALITY = ("AUC", "norm. entropy", "log loss", "accuracy", "calibration")
 ROLES = ("role", "state", "pid", "restarts", "memory MB", "last exit")
 PAST = ("view from the past", "state", "records", "left", "per s", "done in", "waits for")
+PAST_COLUMNS = (
+    "columns from the past",
+    "state",
+    "columns",
+    "questions",
+    "left",
+    "per s",
+    "records left",
+    "done in",
+    "waits for",
+)
 LINEAGES = ("lineage", "alias", "snapshot", "refused", "examples", *QUALITY)
 
 
@@ -93,6 +105,9 @@ def show_status(status: Status, console: Console) -> None:
     past = [_past(view.name, view.past) for view in status.views if view.past is not None]
     if past:
         console.print(table(*PAST, rows=past))
+    columns = [_past_columns(m.name, m.past) for m in status.models if m.past is not None]
+    if columns:
+        console.print(table(*PAST_COLUMNS, rows=columns))
     refused = [
         [view.name, count(view.refused), view.refusal] for view in status.views if view.refused
     ]
@@ -254,17 +269,34 @@ def _views(status: Status) -> Iterable[list[str]]:
         ]
 
 
+def _past_columns(model: str, past: PastColumnsFigures) -> list[Cell]:
+    return [
+        model,
+        past.state,
+        count(past.columns),
+        count(past.questions),
+        count(past.questions_left),
+        count(past.questions_a_second),
+        count(past.records_left),
+        _done_in(past.seconds_left),
+        past.waits_for,
+    ]
+
+
+def _done_in(seconds_left: int | None) -> str:
+    if seconds_left is None:
+        return DASH
+    return duration(seconds_left * 1000)
+
+
 def _past(view: str, past: PastFigures) -> list[Cell]:
-    done_in = DASH
-    if past.seconds_left is not None:
-        done_in = duration(past.seconds_left * 1000)
     return [
         view,
         past.state,
         count(past.records),
         count(past.records_left),
         count(past.records_a_second),
-        done_in,
+        _done_in(past.seconds_left),
         past.waits_for,
     ]
 

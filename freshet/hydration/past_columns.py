@@ -3,6 +3,7 @@ are to be computed, and what was, in files beside the checkpoints.
 
     {url}/columns/{model}.{digest}/{decided}/record.json
                                              {first ask}-{last ask}-{offset after}.safetensors
+                                             rows/…  of views, as of moments, until all is there
 
 Whoever computes them writes one file after the other, and never changes one: where the newest ends,
 it goes on after a kill. Trainers wait for what they need of them.
@@ -33,6 +34,7 @@ from freshet.streams.objects import names, opened, put
 
 FOLDER = "columns"
 RECORD = "record.json"
+ROWS = "rows"
 SUFFIX = ".safetensors"
 HELD_FILES = 64  # of a trainer: answers come some time after their questions
 I64 = npt.NDArray[np.int64]
@@ -125,7 +127,15 @@ def finish(url: str, done: Filling) -> Filling:
     """All of it is there."""
     fs, folder = _folder(url, done)
     put(fs, f"{folder}/{RECORD}", encoded(done), durable=True)
+    # Nobody goes on from them.
+    if fs.exists(f"{folder}/{ROWS}"):
+        fs.rm(f"{folder}/{ROWS}", recursive=True)
     return done
+
+
+def rows_kept_as(of: Filling) -> str:
+    """The name under which the rows are kept that columns are read of."""
+    return f"{FOLDER}:{of.model}.{of.digest}:{of.decided_ms:020}:{ROWS}"
 
 
 def parts(url: str, of: Filling) -> list[Part]:

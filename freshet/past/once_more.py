@@ -3,8 +3,9 @@ beside the log."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -51,6 +52,19 @@ class OnceMore:
         """The same of records that were moved to where their ids belong."""
         for first, after in self._pieces(rows.batch):
             yield self.task.settle(*part(rows, first, after))
+
+    def dump(self) -> dict[str, npt.NDArray[Any]]:
+        """What the next records are settled by."""
+        return self.task.dump(full=True)
+
+    def load(self, state: Mapping[str, npt.NDArray[Any]], at: int) -> None:
+        """Go on from what was dumped before the record at this offset."""
+        self.task.load(state, [])
+        # What the task knows of these is what it recorded by itself, and here it recorded none.
+        while self._settings and self._settings[0][0] < at:
+            self.task.take_on(self._settings.pop(0))
+        # Generations have turned in what was dumped.
+        self._turns = [turn for turn in self._turns if turn >= at]
 
     def _pieces(self, batch: Batch) -> Iterator[tuple[int, int]]:
         """A batch in pieces, between which something was recorded that holds from there on."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from contextlib import closing
 from typing import Any
 
 import structlog
@@ -17,6 +18,7 @@ import structlog
 from freshet.features.cold.memory import RowMemory
 from freshet.hydration import past_columns, record
 from freshet.hydration.hydrator import Hydrator
+from freshet.learners.model import Model
 from freshet.rebuilding.filler import Filler
 from freshet.rebuilding.works import work_of
 from freshet.roles import plans
@@ -66,12 +68,30 @@ def run(ctx: Context) -> None:
     for model, filling in past_columns.unfinished(url, ctx.app):
         # Views first: of their rows trainers need nothing, and scorers all.
         filler = Filler(OpenedRun(ctx.app, ctx.log, ctx.settings), model, filling)
-        while not filler.done and not ctx.stop.is_set():
-            if late() or not filler.step(WallClock().now_ms()):
-                ctx.stop.wait(STEP_SECONDS)
-        log.info("columns from the past", model=model.name, questions=filler.questions)
+
+        def tell_columns(model: Model = model, filler: Filler = filler) -> None:
+            told[f"columns:{model.name}:0"] = filler.facts()
+            reporter.tell(ctx.vitals.status(told))
+
+        with closing(filler):
+            _fill(ctx, filler, late, tell_columns)
+        log.info("columns from the past", model=model.name, **filler.facts())
         if ctx.stop.is_set():
             return
+
+
+def _fill(ctx: Context, filler: Filler, late: Callable[[], str], tell: Callable[[], None]) -> None:
+    told_at = float("-inf")
+    while not filler.done and not ctx.stop.is_set():
+        others_late = late()
+        if others_late:
+            filler.waits_for = others_late
+        if others_late or not filler.step(WallClock().now_ms()):
+            ctx.stop.wait(STEP_SECONDS)
+        if time.monotonic() - told_at >= TELL_SECONDS:
+            told_at = time.monotonic()
+            tell()
+    tell()
 
 
 def _build(

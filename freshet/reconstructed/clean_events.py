@@ -3,9 +3,10 @@ definitions of now, each with when its record was appended."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -21,8 +22,13 @@ from freshet.schemas.topics.topic import Topic
 from freshet.schemas.wire import blocks
 from freshet.streams.intake import known_schemas
 from freshet.streams.intake.task import Settled
+from freshet.streams.log.contract import Batch
 from freshet.streams.log.spans import PartitionSpans
 from freshet.streams.operators.task import Outputs
+
+I64 = npt.NDArray[np.int64]
+# Nothing is appended later.
+END_MS = (1 << 63) - 1
 
 
 class Piece(NamedTuple):
@@ -34,6 +40,109 @@ class Piece(NamedTuple):
     partition: int
     rows: pa.RecordBatch
     reached: npt.NDArray[np.int64]
+
+
+class CleanStream:
+    """The clean events of one partition of a topic, from its start on: up to one moment after the
+    other. To be closed."""
+
+    def __init__(
+        self,
+        spans: PartitionSpans,
+        first: int,
+        once_more: OnceMore,
+        origin: str,
+    ) -> None:
+        self.name = f"{spans.topic}:{spans.partition}"
+        self._spans = spans
+        self._once_more = once_more
+        self._origin = origin
+        self._reached = np.int64(blocks.NO_TICK)
+        self._begin(max(first, spans.first))
+
+    def _begin(self, at: int) -> None:
+        self._at = at
+        self._batches = self._spans.read(at, self._spans.after)
+        self._next: Batch | None = None  # read, and not settled
+
+    @property
+    def settled(self) -> int:
+        """The offset after what was settled."""
+        return self._at
+
+    @property
+    def left(self) -> int:
+        """Offsets that were not settled."""
+        return max(0, self._spans.after - self._at)
+
+    def horizon(self) -> int | None:
+        """The moment before which all is read that was appended, without reading on; None where
+        all is."""
+        if not self._have_next():
+            return None
+        assert self._next is not None
+        return int(self._reach(self._next)[-1]) + 1
+
+    def until(self, moment_ms: int) -> Iterator[Piece]:
+        """What comes of the records that were appended before a moment."""
+        while self._have_next():
+            batch = self._next
+            assert batch is not None
+            reached = self._reach(batch)
+            count = int(np.searchsorted(reached, moment_ms))
+            self._next = None
+            if count < len(batch):
+                self._next = batch.rows(count, len(batch))
+            if count:
+                yield from self._settled(batch.rows(0, count), reached[:count])
+            if self._next is not None:
+                return
+
+    def _have_next(self) -> bool:
+        while self._next is None or not len(self._next):
+            self._next = next(self._batches, None)
+            if self._next is None:
+                return False
+        return True
+
+    def _reach(self, batch: Batch) -> I64:
+        """The latest append time up to each record."""
+        return np.maximum(np.maximum.accumulate(batch.times), self._reached)
+
+    def _settled(self, batch: Batch, reached: I64) -> Iterator[Piece]:
+        for settled in self._once_more.settle(batch):
+            yield from self._pieces(settled, batch.offsets, reached)
+        self._at = int(batch.offsets[-1]) + 1
+        self._reached = reached[-1]
+
+    def _pieces(self, settled: Settled, offsets: I64, reached: I64) -> Iterator[Piece]:
+        out = Outputs()
+        self._once_more.task.route(settled, out)
+        for append in out.appends:
+            for value in append.values:
+                rows = blocks.decode(value).rows
+                if rows is None:
+                    continue
+                places = np.searchsorted(offsets, rows.column("_offset").to_numpy())
+                yield Piece(
+                    append.topic,
+                    self._origin,
+                    self._spans.partition,
+                    rows,
+                    reached[places],
+                )
+
+    def dump(self) -> dict[str, npt.NDArray[Any]]:
+        """Where it is, and what it goes on by; what was read and not settled is read again."""
+        return {**self._once_more.dump(), "_place": np.array([self._at, self._reached])}
+
+    def load(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
+        at, self._reached = state["_place"]
+        self._once_more.load(state, int(at))
+        self._begin(int(at))
+
+    def close(self) -> None:
+        self._spans.__exit__(None, None, None)
 
 
 class Routed:
@@ -50,44 +159,37 @@ class Routed:
         Raises:
             RequestError: the run has no such topic.
         """
+        for stream in self.streams(topic, wanted):
+            with closing(stream):
+                yield from stream.until(END_MS)
+
+    def streams(self, topic: Topic, wanted: Collection[str]) -> list[CleanStream]:
+        """Each source partition of a topic, before its first record.
+
+        Raises:
+            RequestError: the run has no such topic.
+        """
         recorded = self._recorded_as(topic)
         log = self._run.app.log_of(recorded.name)
         url = self._run.settings.checkpoints_url
         earlier = known_schemas.earlier_of(url, log, topic)
         plan = intake_plan(self._app, topic, earlier)
-        routes = tuple(route for route in plan.clean if route.to in wanted)
-        labels = tuple(route for route in plan.labels if route.to in wanted)
         plan = replace(
             plan,
-            clean=routes,
-            labels=labels,
+            clean=tuple(route for route in plan.clean if route.to in wanted),
+            labels=tuple(route for route in plan.labels if route.to in wanted),
             statistics=None,
             fates=None,
         )
+        found = []
         for partition in sorted(self._run.log.bounds(log).spans):
-            task = OnceMore(
-                plan,
-                partition,
-                self._taken_on(recorded, topic, log, partition),
-            )
-            reached = np.int64(blocks.NO_TICK)
-            first = start(
-                self._run.log,
-                url,
-                recorded,
-                log,
-                partition,
-            )
-            with PartitionSpans(self._run.log, log, partition, list(topic.headers.values())) as at:
-                for batch in at.read(max(first, at.first), at.after):
-                    for settled in task.settle(batch):
-                        yield from _pieces(
-                            task,
-                            settled,
-                            reached,
-                            partition,
-                        )
-                    reached = max(reached, batch.times.max())
+            taken = self._taken_on(recorded, topic, log, partition)
+            first = start(self._run.log, url, recorded, log, partition)
+            names = list(topic.headers.values())
+            spans = PartitionSpans(self._run.log, log, partition, names)
+            once_more = OnceMore(plan, partition, taken)
+            found.append(CleanStream(spans, first, once_more, plan.appends_as))
+        return found
 
     def _recorded_as(self, topic: Topic) -> Topic:
         known = {recorded.name: recorded for recorded in self._run.app.topics}
@@ -113,28 +215,7 @@ class Routed:
         )
 
 
-def _pieces(
-    once_more: OnceMore, settled: Settled, before: np.int64, partition: int
-) -> Iterator[Piece]:
-    out = Outputs()
-    once_more.task.route(settled, out)
-    offsets = settled.batch.offsets
-    reached = np.maximum(np.maximum.accumulate(settled.batch.times), before)
-    for append in out.appends:
-        for value in append.values:
-            block = blocks.decode(value)
-            if block.rows is not None:
-                places = np.searchsorted(offsets, block.rows.column("_offset").to_numpy())
-                yield Piece(
-                    append.topic,
-                    block.origin,
-                    partition,
-                    block.rows,
-                    reached[places],
-                )
-
-
-def in_order(pieces: list[Piece]) -> npt.NDArray[np.intp]:
+def in_order(pieces: Sequence[Piece]) -> npt.NDArray[np.intp]:
     """The order of the rows of all pieces: by when they were appended; those of one source
     partition as they stand there."""
     reached = np.concatenate([np.empty(0, np.int64), *(piece.reached for piece in pieces)])

@@ -3,8 +3,10 @@ each question, by the code that scorers read features with, over rows as they we
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from functools import partial
 from itertools import pairwise
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -23,48 +25,68 @@ from freshet.schemas.topics.topic import FieldRef
 from freshet.schemas.wire.outcomes import fixed_of, layout_of, texts_of
 
 I64 = npt.NDArray[np.int64]
+Arrays = Mapping[str, npt.NDArray[Any]]
+
+
+class Saved(Protocol):
+    """Where a store of then is kept, as of moments."""
+
+    def before(self, moment_ms: int) -> Arrays | None:
+        """What was dumped as of the latest moment up to this one."""
+        ...
+
+    def save(self, store: StoreThen) -> None:
+        """Dump it, if that is due: all that it has settled is folded."""
+        ...
 
 
 class ColumnsThen:
     """Of one model. Of a request is known what was logged with it, under whatever feature; what was
-    not is missing, and so are features that are made of it."""
+    not is missing, and so are features that are made of it. Rows go on from what was `saved`. To be
+    closed."""
 
-    def __init__(self, run: OpenedRun, model: Model) -> None:
+    def __init__(self, run: OpenedRun, model: Model, saved: Saved) -> None:
         self._run = run
         self._model = model
+        self._saved = saved
         self._plan = vector_plan(run.app, model, missing_until(run, run.app, model))
-        self._store: StoreThen | None = None
-        self._newest_ms: int | None = None
+        self.store: StoreThen | None = None
         fields = self._plan.fields
         texts = [FieldRef(model.on.name, name, True) for name in fields]
         numbers = [FieldRef(model.on.name, name, False) for name in fields]
         meanings = tuple(map(model.meanings.of_field, (*texts, *numbers)))
         self._logged = Layout(fields, fields, meanings=meanings)
 
-    def of(self, rows: pa.RecordBatch) -> Vectors:
-        """The vectors of questions, in their order, of which all were logged by one layout."""
-        moments = np.array(fixed_of(rows, self._logged)["asked_at"])
-        order = np.argsort(moments, kind="stable")
-        asked = self._requests(rows)
+    def of(self, found: Sequence[pa.RecordBatch]) -> Vectors:
+        """The vectors of questions, in their order; those of one batch were logged by one
+        layout."""
+        asked = [self._requests(rows) for rows in found]
+        moments = np.concatenate([fixed_of(rows, self._logged)["asked_at"] for rows in found])
+        which = np.repeat(np.arange(len(found)), [rows.num_rows for rows in found])
+        place = np.concatenate([np.arange(rows.num_rows) for rows in found])
         count = len(moments)
         schema = self._model.vectors
         out = Vectors(
             np.zeros((count, len(schema.categories)), np.uint64),
             np.zeros((count, len(schema.numbers)), np.float32),
         )
-        sorted_ms = moments[order]
+        if not count:
+            return out
+        store = self._from_to(int(moments.min()), int(moments.max()))
+        order = np.lexsort((place, which, moments))
         # Questions of one moment see the same rows, and are read at once.
-        steps = np.diff(
-            sorted_ms,
-            prepend=sorted_ms[:1] - 1,
-            append=sorted_ms[-1:] + 1,
-        )
-        for first, after in pairwise(np.flatnonzero(steps).tolist()):
+        is_new = np.diff(moments[order]) != 0
+        is_new |= np.diff(which[order]) != 0
+        edges = [0, *(np.flatnonzero(is_new) + 1).tolist(), count]
+        for first, after in pairwise(edges):
             chosen = order[first:after]
-            moment = int(sorted_ms[first])
-            columns = {name: [values[i] for i in chosen] for name, values in asked.items()}
+            moment = int(moments[chosen[0]])
+            said = asked[which[chosen[0]]]
+            own = place[chosen].tolist()
+            columns = {name: [values[i] for i in own] for name, values in said.items()}
+            store.go_to(moment)
             read = self._plan.read(
-                self._as_of(moment),
+                store,
                 columns,
                 len(chosen),
                 moment,
@@ -73,20 +95,36 @@ class ColumnsThen:
             out.numbers[chosen] = read.vectors.numbers
         return out
 
-    def _as_of(self, moment: int) -> StoreThen:
-        store = self._store
-        if store is None:
-            store = self._store = store_then(
-                self._run,
-                self._run.app,
-                self._model,
-            )
+    def _from_to(self, first_ms: int, last_ms: int) -> StoreThen:
+        """The store for questions from one moment to another one."""
+        store = self.store
         # Rows go on only: of a question that was logged late they begin once more.
-        if self._newest_ms is not None and moment < self._newest_ms:
-            store.begin_again()
-        self._newest_ms = moment
-        store.go_to(moment)
+        if store is None or first_ms < store.reached_ms:
+            self.close()
+            store = store_then(self._run, self._run.app, self._model)
+            self.store = store
+            state = self._saved.before(first_ms)
+            if state is not None:
+                store.load(state)
+        store.until_ms = last_ms
+        store.settled = partial(self._save_on_the_way, store, first_ms)
         return store
+
+    def _save_on_the_way(self, store: StoreThen, first_ms: int) -> None:
+        """Before the first question. Later is too late for whoever begins these questions again."""
+        if store.reached_ms <= first_ms:
+            self._saved.save(store)
+
+    def save(self) -> None:
+        """As of what was asked last, if it is due: that need not be asked again."""
+        if self.store is not None:
+            self.store.fold_all()
+            self._saved.save(self.store)
+
+    def close(self) -> None:
+        if self.store is not None:
+            self.store.close()
+            self.store = None
 
     def _requests(self, rows: pa.RecordBatch) -> dict[str, list[Any]]:
         """What requests said, as far as it was logged."""

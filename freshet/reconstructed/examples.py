@@ -4,6 +4,7 @@ question answered as of its moment by the code that scorers read features with."
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import closing
 from itertools import pairwise
 from typing import Any
 
@@ -16,7 +17,7 @@ from freshet.hydration.beginnings import begin_of, until
 from freshet.learners.model import Model
 from freshet.past.columns import FEATURE, vector_columns
 from freshet.past.examples import RECONSTRUCTED, VECTOR
-from freshet.reconstructed.clean_events import Piece, Routed
+from freshet.reconstructed.clean_events import Routed
 from freshet.reconstructed.labels_anew import labelled_anew
 from freshet.reconstructed.questions import FIELD, Questions, questions_of
 from freshet.reconstructed.rows_then import RowsThen, StoreThen
@@ -43,8 +44,8 @@ def reconstructed(run: OpenedRun, app: App, model: Model, as_of_ms: int | None) 
         RequestError: the run has not what the model is made of.
     """
     asked = questions_of(run, app, model, as_of_ms)
-    store = store_then(run, app, model)
-    vectors = _vectors(app, model, asked, store, missing_until(run, app, model))
+    with closing(store_then(run, app, model)) as store:
+        vectors = _vectors(app, model, asked, store, missing_until(run, app, model))
     frame = asked.frame
     known = asked.asked
     if known is None or not _is_labelled_alike(model, known):
@@ -75,16 +76,16 @@ def _is_labelled_alike(model: Model, known: Model) -> bool:
 
 def store_then(run: OpenedRun, app: App, model: Model) -> StoreThen:
     """The model's views, before the first of their events."""
-    views = app.views_of(model)
-    pieces: dict[str, list[Piece]] = {app.clean_log_of(view): [] for view in views}
+    views = {app.stored_as(view): view for view in app.views_of(model)}
+    logs = {name: app.clean_log_of(view) for name, view in views.items()}
     routed = Routed(run, app)
     # Each topic once, however many views are over it.
-    for topic in {topic.name: topic for view in views for topic in view.topics}.values():
-        for piece in routed.pieces(topic, pieces):
-            pieces[piece.to].append(piece)
-    return StoreThen(
-        {app.stored_as(view): RowsThen(view, pieces[app.clean_log_of(view)]) for view in views}
-    )
+    topics = {topic.name: topic for view in views.values() for topic in view.topics}
+    streams = [
+        stream for topic in topics.values() for stream in routed.streams(topic, logs.values())
+    ]
+    rows = {name: RowsThen(view) for name, view in views.items()}
+    return StoreThen(rows, logs, streams)
 
 
 def missing_until(run: OpenedRun, app: App, model: Model) -> dict[str, int]:

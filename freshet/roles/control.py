@@ -183,6 +183,7 @@ def _save_history(ctx: Context, history: History, board: Board) -> None:
                 ctx.app.reports_log,
                 saved.identity,
                 saved.position,
+                saved.held,
             )
         except LogError as error:
             log.warning("the log of reports is not shortened", error=str(error))

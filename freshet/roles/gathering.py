@@ -12,6 +12,7 @@ from freshet.schemas.wire.messages import Message, NewLineage
 from freshet.serving.board.board import Board
 from freshet.serving.inputs.decisions import Decisions
 from freshet.streams.control.channels import Follower
+from freshet.streams.control.extent import Extent
 from freshet.streams.log.contract import Log, Reader, TopicPartition
 
 MOST_RECORDS = 10_000  # of a partition at once
@@ -35,6 +36,7 @@ class Gathering:
         self._models = {app.examples_log_of(m): m.name for m in app.models}
         self._channels = app.channels
         self._follower: Follower | None = None
+        self._held = Extent()
         self._examples: Reader | None = None
         self._examples_at: dict[str, int] = {}
         # By log, where what was there at first ends, as long as it is still to be read.
@@ -55,14 +57,15 @@ class Gathering:
         for message in found:
             self._decisions.note(message)
         if found:
-            self._board.take(found, follower.positions[self._channels.reports])
+            reached = follower.positions[self._channels.reports]
+            self._board.take(found, reached, self._held.marks)
         if self._examples is not None:
             for batch in self._examples.poll(MOST_RECORDS, 0.0):
                 self._board.learn_outcomes(self._models[batch.topic], batch)
                 self._examples_at[batch.topic] = int(batch.offsets[-1]) + 1
-        reached = {**follower.positions, **self._examples_at}
+        positions = {**follower.positions, **self._examples_at}
         self._past = {
-            topic: end for topic, end in self._past.items() if reached.get(topic, 0) < end
+            topic: end for topic, end in self._past.items() if positions.get(topic, 0) < end
         }
 
     def observe(self) -> list[Message]:
@@ -94,7 +97,14 @@ class Gathering:
         self._examples_at = starts
         reports = self._channels.reports
         start = self._board.begin_reports(bounds[reports].identity, spans[reports])
-        follower = Follower(self._log, *self._channels, starts={reports: start})
+        # Made anew with the follower: what that was told of before is told again.
+        self._held = Extent(self._board.held())
+        follower = Follower(
+            self._log,
+            *self._channels,
+            starts={reports: start},
+            extents={reports: self._held},
+        )
         self._past = {topic: end for topic, (first, end) in spans.items() if end > first}
         # Last: it is begun anew as long as the log is away in the middle of it.
         self._follower = follower

@@ -181,6 +181,21 @@ class HydrateFacts(msgspec.Struct, frozen=True):
     waits_for: Line = ""
 
 
+class ColumnsFacts(msgspec.Struct, frozen=True):
+    """Columns of a model, of questions that were asked before anybody read them; see
+    `freshet.rebuilding.filler`."""
+
+    state: Line
+    columns: Count = 0
+    questions: Count = 0
+    questions_left: Count = 0
+    questions_a_second: Count = 0
+    seconds_left: Count | None = None
+    records: Count = 0
+    records_left: Count = 0
+    waits_for: Line = ""
+
+
 class OutageFacts(msgspec.Struct, frozen=True):
     component: Text
     resource: Text
@@ -249,6 +264,7 @@ OF_TASKS: Mapping[str, type[msgspec.Struct]] = {
     "train": TrainFacts,
     "archive": ArchiveFacts,
     "hydrate": HydrateFacts,
+    "columns": ColumnsFacts,
 }
 
 

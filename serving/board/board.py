@@ -22,7 +22,7 @@ from freshet.serving.board.roll_call import RollCall
 from freshet.serving.board.stages import Stage, oldest, slowest
 from freshet.serving.board.task_facts import TaskFacts
 from freshet.serving.board.topic import TopicBoard
-from freshet.serving.board.view_figures import view_figures
+from freshet.serving.board.view_figures import past_columns, view_figures
 from freshet.serving.inputs.figures import missing_inputs
 from freshet.serving.status import status as s
 from freshet.serving.status.archived import archive_figures
@@ -31,6 +31,7 @@ from freshet.serving.status.promises import promises
 from freshet.serving.status.reports_file import KeptReports, Swaps
 from freshet.serving.values.served_file import KeptServed
 from freshet.streams.clock import wall_now_ms
+from freshet.streams.control.extent import Mark
 from freshet.streams.control.live_settings import LiveSettings
 from freshet.streams.control.orders import OrderBook
 from freshet.streams.control.switches import NAMES, Switches
@@ -98,6 +99,7 @@ class Board:
         self.served_before: Mapping[str, KeptServed] = {}
         self.reports_before: KeptReports | None = None
         self._reports: tuple[str, int] | None = None  # the log's identity, and up to where
+        self._held: Sequence[Mark] = ()
         # Of models that are not declared: another version of the app, which is to go on with what
         # is known here, may declare them.
         self._other_swaps: dict[str, Swaps] = {}
@@ -107,8 +109,11 @@ class Board:
         with self._lock:
             self._note(m)
 
-    def take(self, found: Sequence[messages.Message], reports_at: int) -> None:
-        """Messages of both logs, each in its order; the log of reports is read up to there then."""
+    def take(
+        self, found: Sequence[messages.Message], reports_at: int, held: Sequence[Mark] = ()
+    ) -> None:
+        """Messages of both logs, each in its order; the log of reports is read up to there then,
+        and `held` so much."""
         # At once: whoever asks what is known must not get some of them without the position.
         with self._lock:
             for m in found:
@@ -116,6 +121,7 @@ class Board:
             if self._reports is not None:
                 identity, _ = self._reports
                 self._reports = (identity, reports_at)
+                self._held = list(held)
 
     def begin_reports(self, identity: str, span: tuple[int, int]) -> int:
         """The log of reports, of that identity, which holds that, is read from now on: from which
@@ -149,9 +155,16 @@ class Board:
                 newest=newest,
                 gone=gone,
                 swaps=self._other_swaps | own,
+                held=list(self._held),
             )
 
+    def held(self) -> Sequence[Mark]:
+        """What is known of the bytes that the log of reports held before, once it begins."""
+        with self._lock:
+            return list(self._held)
+
     def _restore(self, kept: KeptReports) -> None:
+        self._held = kept.held
         self._clock = kept.clock
         self._span = kept.span
         self._tasks.restore(kept.tasks, kept.ticks)
@@ -354,6 +367,7 @@ class Board:
             conflicts=conflict_figures(joined),
             missing=missing_inputs(board.model, self._views, by_name, facts.values()),
             missing_inputs=board.model.missing_inputs,
+            past=past_columns(self._told("columns", board.model.name)),
         )
 
 

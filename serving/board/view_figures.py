@@ -1,4 +1,4 @@
-"""A view's figures, from what its tasks told."""
+"""A view's figures, and those of columns that are computed of the past, from what tasks told."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from freshet.features.views.view import View
 from freshet.schemas.topics.topic import Freshness
-from freshet.serving.status.status import PastFigures, ViewFigures
+from freshet.serving.status.status import PastColumnsFigures, PastFigures, ViewFigures
 
 
 def view_figures(
@@ -58,3 +58,12 @@ def _past(told: Sequence[Mapping[str, Any]], past: Mapping[str, Any] | None) -> 
         seconds_left=past.get("seconds_left"),
         waits_for=past.get("waits_for", ""),
     )
+
+
+def past_columns(told: Sequence[Mapping[str, Any]]) -> PastColumnsFigures | None:
+    """None where nothing is computed, or all is there."""
+    for facts in told:
+        if facts["state"] != "ready":
+            known = PastColumnsFigures.__struct_fields__
+            return PastColumnsFigures(**{name: facts[name] for name in known if name in facts})
+    return None

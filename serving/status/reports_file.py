@@ -39,7 +39,8 @@ class KeptReports(msgspec.Struct, frozen=True, kw_only=True):
     """What came of all that stands before `position` of the log of reports that has the `identity`:
     the newest facts of tasks, as statuses of those who told them, and their ticks; the `newest`
     status of each process, and of those that are `gone` the requests they answered; swaps by
-    model. Nothing of it depends on what the app declares, which may change meanwhile."""
+    model; and what the log held, as marks of an `Extent`. Nothing of it depends on what the app
+    declares, which may change meanwhile."""
 
     identity: str
     position: Count
@@ -50,6 +51,7 @@ class KeptReports(msgspec.Struct, frozen=True, kw_only=True):
     newest: list[Status]
     gone: dict[str, dict[str, Any]]
     swaps: dict[str, Swaps]
+    held: list[tuple[Count, Count]] = []
 
 
 class _Content(msgspec.Struct, frozen=True, kw_only=True):

@@ -209,6 +209,23 @@ class PastFigures(msgspec.Struct, frozen=True, kw_only=True):
     waits_for: str = ""
 
 
+class PastColumnsFigures(msgspec.Struct, frozen=True, kw_only=True):
+    """Columns of a model that are computed of what was asked before anybody read them: `hydrating`
+    while there is more to compute, `lagging` once all is there that the join has saved. Until all
+    is `ready`, lineages that read them wait. `questions_left` is about how many there are to come,
+    `records_left` how many records of topics stand before them."""
+
+    state: str
+    columns: int = 0
+    questions: int = 0
+    questions_left: int = 0
+    questions_a_second: int = 0
+    seconds_left: int | None = None
+    records: int = 0
+    records_left: int = 0
+    waits_for: str = ""
+
+
 class ViewFigures(msgspec.Struct, frozen=True, kw_only=True):
     """A view: feature lag on the app's clock, its bound, and the role that the rows wait for most:
     they are `behind` by it. `topic` is the one whose promise is the bound, of all its `topics`.
@@ -398,7 +415,8 @@ class ModelFigures(msgspec.Struct, frozen=True, kw_only=True):
     """A model: what is served, why this lineage (`decision`), how fresh and how good it is; the
     role that the served snapshot waits for most (it is `behind` by it). `baseline` is the lineage
     it is held against; references are of the labels that what was served is judged by. `missing`
-    are inputs that it lacks now, and `missing_inputs` is what it does then."""
+    are inputs that it lacks now, and `missing_inputs` is what it does then. `past` is set while
+    columns of it are computed of the past."""
 
     name: str
     served: Served | None = None
@@ -430,6 +448,7 @@ class ModelFigures(msgspec.Struct, frozen=True, kw_only=True):
     missing: list[MissingFigures] = []
     missing_inputs: str = "go_on"
     decision: str = ""
+    past: PastColumnsFigures | None = None
     owner: str = ""
     description: str = ""
 

@@ -13,6 +13,7 @@ import structlog
 from freshet.schemas.sizes import RECORD_BYTES
 from freshet.schemas.wire import messages
 from freshet.streams.clock import WallClock
+from freshet.streams.control.extent import Extent, Mark
 from freshet.streams.log.contract import Batch, Log, TopicPartition, Writer
 
 log = structlog.get_logger()
@@ -20,6 +21,8 @@ MOST_AT_ONCE = 10_000
 # Of reports, which are about a kilobyte: what a live run of some ten roles says in an hour. Of a
 # replay it is ten minutes, and whoever follows one is seconds behind.
 KEPT_REPORTS = 50_000
+# And at most so many bytes of them: what an app says of itself may be large.
+KEPT_REPORT_BYTES = 64 << 20
 MESSAGE_BYTES = RECORD_BYTES - 1_024  # the rest is a record's own
 
 
@@ -81,23 +84,26 @@ def messages_of(batch: Batch, now_ms: int) -> list[messages.Message]:
     return found
 
 
-def shorten(log_: Log, reports: str, identity: str, gathered: int) -> None:
+def shorten(log_: Log, reports: str, identity: str, gathered: int, held: Sequence[Mark]) -> None:
     """Forget reports before the offset up to which they were `gathered` and saved, but for the
-    newest `KEPT_REPORTS`. Whoever ends before it, or does it twice, forgets nothing else.
+    newest `KEPT_REPORTS`, and of those, by the marks of what was `held`, all that do not fit into
+    `KEPT_REPORT_BYTES`. Whoever ends before it, or does it twice, forgets nothing else.
 
     Raises:
         LogError: the log cannot be reached, or does not let this process delete.
     """
     found = log_.bounds(reports)
     first, after = found.spans[0]
-    until = min(gathered, after - KEPT_REPORTS)
+    kept_from = max(after - KEPT_REPORTS, Extent(held).first_within(KEPT_REPORT_BYTES))
+    until = min(gathered, kept_from)
     if found.identity == identity and until > first:
         log_.delete_before(reports, {0: until})
 
 
 class Follower:
     """Reads logs of messages from their first record, or from where `starts` says, by log. Not
-    thread-safe. `now_ms` is the wall."""
+    thread-safe. `now_ms` is the wall. Of logs that have one of the `extents` it is told what they
+    hold."""
 
     def __init__(
         self,
@@ -105,12 +111,14 @@ class Follower:
         *topics: str,
         now_ms: Callable[[], int] | None = None,
         starts: Mapping[str, int] = MappingProxyType({}),
+        extents: Mapping[str, Extent] = MappingProxyType({}),
     ) -> None:
         def begin(gained: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
             return {part: starts[part[0]] for part in gained if part[0] in starts}
 
         self._reader = log_.reader(list(topics), None, begin)
         self._now_ms = now_ms or WallClock().now_ms
+        self._extents = extents
         self.position = 0  # the offset after the last record taken
         self.positions = dict(starts)  # the same, by log
 
@@ -121,6 +129,8 @@ class Follower:
         for batch in self._reader.poll(MOST_AT_ONCE, max_wait_seconds):
             self.position = int(batch.offsets[-1]) + 1
             self.positions[batch.topic] = self.position
+            if batch.topic in self._extents:
+                self._extents[batch.topic].note(batch)
             found += messages_of(batch, self._now_ms())
         return found
 

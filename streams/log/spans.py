@@ -59,11 +59,12 @@ class PartitionSpans:
         deadline = time.monotonic() + PATIENCE_SECONDS
         while at < stop:
             for batch in self._reader.poll(min(stop - at, POLL_RECORDS), 1.0):
-                # Patience is with silence: a long span may take as long as it takes.
-                deadline = time.monotonic() + PATIENCE_SECONDS
                 at = int(batch.offsets[-1]) + 1
                 # The last batch may go on beyond what was asked for.
                 yield batch.rows(0, int(np.searchsorted(batch.offsets, stop)))
+                # Patience is with silence: a long span may take as long as it takes, and so may
+                # whoever reads it between two batches.
+                deadline = time.monotonic() + PATIENCE_SECONDS
             # What is no record at the end (of a transaction, compacted away) is never handed out.
             at = max(at, self._reader.position(self.topic, self.partition))
             if time.monotonic() > deadline:

@@ -208,7 +208,12 @@ def _hold_to_the_table(machines: Machines) -> None:
     shared = {name for name, kind in declared.items() if kind == "shared"}
     local = {name for name, kind in declared.items() if kind == "local"}
     fs, root = objects.opened(machines.url)
-    assert {"checkpoints", "snapshots", "keys", "run.json"} <= set(objects.names(fs, root))
+    kept = {"archive", "checkpoints", "snapshots", "keys", "run.json"}
+    assert kept <= set(objects.names(fs, root))
+    # Schemas that are known are among the checkpoints, and topics in the archive.
+    assert objects.names(fs, f"{root}/checkpoints/schemas")
+    (app,) = objects.names(fs, f"{root}/archive")
+    assert "kind=source" in objects.names(fs, f"{root}/archive/{app}")
     assert set(objects.names(fs, root)) <= shared
     text = fs.cat_file(f"{root}/run.json")
     assert b'"app_file": ""' in text

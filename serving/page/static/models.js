@@ -15,7 +15,7 @@ export function showModel(section, model, now) {
     rolling[kind] === null || other[kind] === null ? "too few labels yet" : `${name} ${fixed(other[kind])} (${signed(rolling[kind] - other[kind])})`;
   const guessed = prior.accuracy === null ? "too few labels yet" : `prior ${fixed(prior.accuracy)} · no change ${fixed(no_change.accuracy)}`;
   write(part(section, "name"), model.name);
-  write(part(section, "about"), [model.description, model.owner && `owner: ${model.owner}`].filter(Boolean).join(" · "));
+  write(part(section, "about"), [model.past && past(model.past), model.description, model.owner && `owner: ${model.owner}`].filter(Boolean).join(" · "));
   fillTiles(part(section, "tiles"), [
     { label: "Served", value: served ? served.lineage : "nothing yet", sub: served ? `#${served.number}, this lineage since ${moment(served.since_ms)}` : "the first snapshot has to be approved" },
     { label: "Normalised entropy", value: fixed(rolling.ne), sub: beside("baseline", base, "ne") },
@@ -31,6 +31,14 @@ export function showModel(section, model, now) {
   showLineages(part(section, "lineages"), model, now);
   showSlices(section, model);
   showSkew(section, model);
+}
+
+/** How far columns are that are computed of what was asked before anybody read them. */
+function past({ state, columns, questions, questions_left, records_left, seconds_left, waits_for }) {
+  const left = seconds_left === null ? "" : `, done in ${duration(seconds_left * 1_000)}`;
+  const before = records_left ? `, ${count(records_left)} records of topics before them` : "";
+  const why = waits_for ? `, waits for ${waits_for}` : "";
+  return `${columns} columns from the past (${state}): ${count(questions)} questions done, about ${count(questions_left)} left${before}${left}${why}`;
 }
 
 function rungs(byRung) {

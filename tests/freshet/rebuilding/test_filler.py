@@ -1,10 +1,12 @@
-"""Columns of the past, file by file: whoever is killed goes on after the newest, to the same files."""
+"""Columns of the past, file by file: whoever is killed goes on after the newest, to the same
+files."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, suppress
 from dataclasses import replace
-from itertools import count
+from itertools import count, cycle
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,14 +18,18 @@ import freshet as fr
 from freshet.app import App
 from freshet.declared.definitions import Definitions
 from freshet.hydration import past_columns
-from freshet.hydration.past_columns import ColumnsOfLineage, Filling, Part
+from freshet.hydration.past_columns import ColumnsOfLineage, Filling, Part, rows_kept_as
 from freshet.learners.training.past_columns import Reconstructed
 from freshet.past.examples import frame_of
 from freshet.past.own_logs import blocks_of
-from freshet.rebuilding.filler import Filler
+from freshet.rebuilding.filler import Filler, Rhythm, _SavedRows
+from freshet.reconstructed.clean_events import CleanStream
+from freshet.reconstructed.columns_then import ColumnsThen
+from freshet.reconstructed.rows_then import StoreThen
 from freshet.runs.opened import OpenedRun
 from freshet.schemas.models.manifest import Columns
 from freshet.schemas.models.vectors import Vectors, VectorSchema
+from freshet.schemas.wire import facts
 from freshet.settings import settings
 from freshet.testing import LocalRun
 from tests.freshet.toy_day import toy_day
@@ -148,6 +154,171 @@ def test_killed_after_each_file_it_comes_to_the_same(past: Past, questions: int)
     assert [part.first for part in parts] == sorted({part.first for part in parts})
     assert sum(part.last - part.first + 1 for part in parts) == asked(past)
     assert bytes_of(told(again, range(asked(past)))) == expected
+
+
+class Settled:
+    """How many records of topics were settled, by whichever filler."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.records = 0
+        settled = CleanStream._settled
+
+        def counted(stream: CleanStream, batch: Any, reached: Any) -> Any:
+            self.records += len(batch)
+            return settled(stream, batch, reached)
+
+        monkeypatch.setattr(CleanStream, "_settled", counted)
+
+    def since(self) -> int:
+        """Since this was asked last."""
+        found = self.records
+        self.records = 0
+        return found
+
+
+def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("freshet.streams.log.spans.POLL_RECORDS", 7)
+
+
+def test_killed_it_reads_no_more_again_than_came_since_its_last_checkpoint(
+    past: Past, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filled(past)
+    expected = bytes_of(told(past, range(asked(past))))
+    small_batches(monkeypatch)
+    settled = Settled(monkeypatch)
+    filled(anew(past), 5)
+    whole = settled.since()
+    assert whole > 150
+    (model,) = past.app.models
+    always = Rhythm(save_seconds=0.0)
+    never = Rhythm(save_seconds=1e9)
+
+    # Saved after each file, and on the way to the first: nothing is read twice.
+    again = anew(past)
+    for rhythm in count_of([always], until=lambda: filling_of(again).finished_ms is not None):
+        with closing(Filler(again.run, model, again.filling, 5, rhythm)) as filler:
+            filler.step(7)
+    assert settled.since() == whole
+    assert bytes_of(told(again, range(asked(past)))) == expected
+    folder = Path(again.run.settings.checkpoints_url, *rows_kept_as(again.filling).split(":"))
+    assert not folder.exists(), "nobody goes on from it"
+
+    # Every third of them saves: what the two before it read comes again, and no more.
+    again = anew(past)
+    reads = []
+    saved = 0
+    for rhythm in count_of(
+        [always, never, never], until=lambda: filling_of(again).finished_ms is not None
+    ):
+        with closing(Filler(again.run, model, again.filling, 5, rhythm)) as filler:
+            filler.step(7)
+            reads.append(settled.since())
+            reached = 0 if filler._then.store is None else filler._then.store.records[0]
+        assert reads[-1] <= max(0, reached - saved)
+        if rhythm is always and reached:
+            saved = reached
+    assert sum(reads) > whole
+    assert bytes_of(told(again, range(asked(past)))) == expected
+
+
+def count_of(turns: Sequence[Rhythm], until: Callable[[], bool]) -> Iterator[Rhythm]:
+    for rhythm in cycle(turns):
+        if until():
+            return
+        yield rhythm
+
+
+def filling_of(past: Past) -> Filling:
+    (model,) = past.app.models
+    url = past.run.settings.checkpoints_url
+    found = past_columns.fillings(url, model)
+    return next(one for one in found if one.decided_ms == past.filling.decided_ms)
+
+
+def test_killed_on_the_way_to_the_next_question_it_goes_on_from_there(
+    past: Past, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small_batches(monkeypatch)
+    settled = Settled(monkeypatch)
+    filled(past)
+    whole = settled.since()
+    expected = bytes_of(told(past, range(asked(past))))
+    again = anew(past)
+    (model,) = past.app.models
+
+    class Cut(Exception):
+        pass
+
+    save = _SavedRows.save
+    cuts: set[int] = set()
+    always = Rhythm(save_seconds=0.0)
+
+    def cut(saved: _SavedRows, store: StoreThen) -> None:
+        save(saved, store)
+        # Whoever goes on from there may save it once more.
+        if store.reached_ms not in cuts:
+            cuts.add(store.reached_ms)
+            raise Cut
+
+    # Killed after each of its saves: of a file, and on the way to the first question of the next.
+    monkeypatch.setattr(_SavedRows, "save", cut)
+    while filling_of(again).finished_ms is None:
+        with suppress(Cut), closing(Filler(again.run, model, again.filling, 5, always)) as filler:
+            while not filler.done:
+                filler.step(7)
+    assert len(cuts) > 1.5 * len(
+        past_columns.parts(again.run.settings.checkpoints_url, again.filling)
+    )
+    assert settled.since() == whole
+    assert bytes_of(told(again, range(asked(past)))) == expected
+
+
+def test_a_question_that_was_logged_late_sees_the_rows_of_its_moment(past: Past) -> None:
+    (model,) = past.app.models
+    filler = Filler(past.run, model, past.filling)
+    found = [each.rows for each in filler._next()]
+    assert len(found) > 10
+    saved = _SavedRows(past.run, model, past.filling, Rhythm(save_seconds=0.0))
+    with closing(ColumnsThen(past.run, model, saved)) as then:
+        whole = then.of(found)
+        first = 0
+        backwards = []
+        for rows in reversed(found):
+            backwards.append(then.of([rows]))
+            then.save()
+        for rows, own in zip(found, reversed(backwards)):
+            part = slice(first, first + rows.num_rows)
+            first += rows.num_rows
+            assert own.categories.tobytes() == whole.categories[part].tobytes()
+            assert own.numbers.tobytes() == whole.numbers[part].tobytes()
+
+
+def test_it_says_how_far_it_is_and_what_it_waits_for(past: Past) -> None:
+    (model,) = past.app.models
+    wall = count(0)
+    rhythm = Rhythm(wall=lambda: next(wall))
+    waiting = anew(past, more=1)
+    filler = Filler(past.run, model, waiting.filling, 10, rhythm)
+    assert filler.facts()["questions_left"] == 0, "nothing is known yet"
+    seen = []
+    while filler.step(7):
+        seen.append(filler.facts())
+        facts.check_status({f"columns:{model.name}:0": seen[-1]})
+    assert {one["state"] for one in seen} == {"hydrating"}
+    assert [one["questions"] for one in seen] == sorted(one["questions"] for one in seen)
+    assert seen[0]["questions_left"] > seen[-1]["questions_left"] == 0
+    assert seen[0]["seconds_left"] is not None
+    # Of the features that were declared later, and the request's field.
+    assert seen[0]["columns"] == 3
+    last = filler.facts()
+    assert last["state"] == "lagging"
+    assert last["waits_for"].startswith("join: ")
+    # Whoever goes on after a kill tells what was done before, too.
+    again = Filler(past.run, model, waiting.filling, 10, rhythm)
+    assert again.facts()["questions"] == last["questions"] == asked(past)
+    done = filled(anew(past))
+    assert done.facts()["state"] == "ready"
 
 
 def test_it_does_not_end_before_all_that_was_asked_is_joined(past: Past) -> None:

@@ -1,8 +1,10 @@
-"""Control knows when it has read all that was there before it; and what it has saved of reports need
-not stay in their log."""
+"""Control knows when it has read all that was there before it; and what it has saved of reports
+need not stay in their log."""
 
 from __future__ import annotations
 
+import uuid
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,7 @@ from freshet.serving.status.history import History
 from freshet.streams.catalog import open_log
 from freshet.streams.control import channels
 from freshet.streams.control.channels import send, shorten
+from freshet.streams.control.extent import MARK_BYTES
 from freshet.streams.log.contract import Log
 from freshet.streams.sqlite.log import SqliteLog
 from tests.toy_app import toy_app
@@ -112,7 +115,7 @@ def test_however_long_a_run_reports_its_log_stays_small_and_nothing_is_forgotten
         gathering.take()
         saved = save_gathered(str(tmp_path), app.name, history, board)
         assert saved is not None
-        shorten(log, app.reports_log, saved.identity, saved.position)
+        shorten(log, app.reports_log, saved.identity, saved.position, saved.held)
         first, end = log.bounds(app.reports_log).spans[0]
         assert end - first == 3_000
         sizes.append(size_of(log))
@@ -123,6 +126,68 @@ def test_however_long_a_run_reports_its_log_stays_small_and_nothing_is_forgotten
     answered = [1_000 * (turn + 1) - 1 for turn in range(20)]
     assert status.requests.answered == sum(answered)
     writer.close()
+
+
+def test_few_large_reports_take_no_more_room_than_many_small_ones(
+    app: App, log: Log, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    most = 4 << 20
+    monkeypatch.setattr(channels, "KEPT_REPORT_BYTES", most)
+    writer = log.writer()
+    history = History()
+    large = "x" * 100_000
+    retained = []
+    # Each turn it is another process that reads on: what it did not read has its size all the same.
+    for turn in range(12):
+        board = board_of(app)
+        board.reports_before = reports_file.restored(tmp_path, app.name)
+        gathering = Gathering(log, app, board)
+        told = [messages.Status("view", f"view/{at}", 1, turn, {"why": large}) for at in range(9)]
+        send(writer, app.channels, told, turn)
+        gathering.take()
+        saved = save_gathered(str(tmp_path), app.name, history, board)
+        assert saved is not None
+        shorten(log, app.reports_log, saved.identity, saved.position, saved.held)
+        first, end = log.bounds(app.reports_log).spans[0]
+        retained.append(100_000 * (end - first))
+    assert max(retained) <= most
+    # And hardly less: the last mark that does not fit goes as a whole.
+    assert min(retained[6:]) > most - 2 * MARK_BYTES
+    writer.close()
+
+
+def test_on_kafka_the_newest_reports_stay_and_what_stands_before_them_goes(
+    tmp_path: Path, kafka: str
+) -> None:
+    app = replace(toy_app(), name=f"reports{uuid.uuid4().hex[:8]}")
+    log = open_log(f"kafka://{kafka}")
+    ensure_topics(app, log)
+    writer = log.writer()
+    count = channels.KEPT_REPORTS + 1_000
+    swapped = messages.encode(messages.Swapped("serve/1", "unpaid", "gone", 1, 1))
+    writer.append(app.reports_log, 0, [swapped] * count, 1)
+    writer.flush()
+    history = History()
+    board = Board(app.name, app.topics, app.views, app.models, history)
+    gathering = Gathering(log, app, board)
+    while gathering.catching_up:
+        gathering.take()
+    saved = save_gathered(str(tmp_path), app.name, history, board)
+    assert saved is not None
+    assert saved.position == count
+    shorten(log, app.reports_log, saved.identity, saved.position, saved.held)
+    assert log.bounds(app.reports_log).spans[0] == (1_000, count)
+
+    # Who comes next goes on with all that was told, and reads what came since alone.
+    send(writer, app.channels, said_by("serve/1", 2), 2)
+    later = Board(app.name, app.topics, app.views, app.models, History())
+    later.reports_before = reports_file.restored(tmp_path, app.name)
+    gathering = Gathering(log, app, later)
+    while gathering.catching_up:
+        gathering.take()
+    assert later.status().models[0].swaps == count + 1
+    writer.close()
+    log.close()
 
 
 def test_what_is_not_saved_does_not_go(
@@ -141,9 +206,9 @@ def test_what_is_not_saved_does_not_go(
     send(writer, app.channels, said_by("serve/1", 2), 2)
     # Killed here, another one does it later, and no more than that.
     for _ in range(2):
-        shorten(log, app.reports_log, saved.identity, saved.position)
+        shorten(log, app.reports_log, saved.identity, saved.position, saved.held)
         assert log.bounds(app.reports_log).spans[0] == (3, 6)
-    shorten(log, app.reports_log, "another log", 6)
+    shorten(log, app.reports_log, "another log", 6, [])
     assert log.bounds(app.reports_log).spans[0] == (3, 6)
     assert log.bounds(app.control_log).spans[0] == (0, 0)
     writer.close()

@@ -1,6 +1,6 @@
 import freshet as fr
 from freshet.schemas.topics.topic import Topic
-from freshet.serving.board.view_figures import view_figures
+from freshet.serving.board.view_figures import past_columns, view_figures
 
 VISIT = {
     "type": "record",
@@ -39,3 +39,13 @@ def test_a_view_tells_how_far_its_past_is_until_it_goes_on_from_that() -> None:
     assert unheard is not None
     assert unheard.state == "hydrating"
     assert view_figures(VIEW, [{"keys": 3}], SETTINGS, 10, "view", built).past is None
+
+
+def test_columns_of_the_past_are_told_until_all_are_there() -> None:
+    told = {"state": "hydrating", "columns": 3, "questions": 4_000, "questions_left": 9, "else": 1}
+    found = past_columns([told])
+    assert found is not None
+    assert (found.state, found.columns, found.questions) == ("hydrating", 3, 4_000)
+    assert (found.questions_left, found.seconds_left) == (9, None)
+    assert past_columns([{**told, "state": "ready"}]) is None
+    assert past_columns([]) is None

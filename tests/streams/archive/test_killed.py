@@ -1,12 +1,14 @@
-"""The archive's operator over a real log, killed again and again at any point of its work."""
+"""The archive's operator over a real log, killed again and again at any point of its work, and
+while the log is shortened to what is archived."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from freshet.schemas.wire import blocks
@@ -14,9 +16,12 @@ from freshet.schemas.wire.blocks import Block
 from freshet.streams.archive import manifest
 from freshet.streams.archive.folder import ArchiveFolder
 from freshet.streams.archive.layout import task_of
-from freshet.streams.archive.stored import batch_of
+from freshet.streams.archive.log import ArchivedLog
+from freshet.streams.archive.stored import StoredArchive, batch_of
 from freshet.streams.archive.task import ArchivePlan, ArchiveTask, Rhythm, Start
+from freshet.streams.archive.trimming import Rule, Trimmer
 from freshet.streams.log.contract import joined
+from freshet.streams.log.spans import PartitionSpans
 from freshet.streams.operators import loop
 from freshet.streams.operators.checkpoints import Checkpoints
 from freshet.streams.operators.loop import Job, Operator, Place
@@ -25,6 +30,10 @@ from tests.streams.operators.deaths import CHANNELS, Killed
 
 PARTITIONS = 2
 KILLS = 200
+HOUR_MS = 3_600_000
+KEEP_MS = 20 * HOUR_MS
+READER = "view:v:{}"
+PLAN = ArchivePlan("app", "examples", "examples", blocks=True)
 
 
 class Fate:
@@ -46,11 +55,11 @@ class Fate:
         return result
 
 
-def test_two_hundred_kills_lose_nothing_and_repeat_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def killing(
+    monkeypatch: pytest.MonkeyPatch, fate: Fate, points: Sequence[tuple[type, Sequence[str]]]
 ) -> None:
-    fate = Fate(2013)
-    for kind, names in ((ArchiveFolder, ("write", "remove", "sweep")), (Checkpoints, ("save",))):
+    """At each of these pieces of work, by the class that does it."""
+    for kind, names in points:
         for name in names:
             work = getattr(kind, name)
             monkeypatch.setattr(
@@ -58,59 +67,136 @@ def test_two_hundred_kills_lose_nothing_and_repeat_nothing(
                 name,
                 lambda self, *given, work=work, **more: fate.at(lambda: work(self, *given, **more)),
             )
-    log = SqliteLog(tmp_path / "log")
-    for topic, count in (("examples", PARTITIONS), ("dead", 1), ("control", 1), ("reports", 1)):
-        log.ensure(topic, count)
-    plan = ArchivePlan("app", "examples", "examples", blocks=True)
-    url = str(tmp_path / "checkpoints")
-    identity = log.bounds("examples").identity
 
-    def make(topic: str, partition: int) -> ArchiveTask:
-        folder = ArchiveFolder(str(tmp_path / "archive"))
-        return ArchiveTask(plan, Start(partition, 0, identity), folder, Rhythm(age_seconds=0.0))
 
-    writer = log.writer()
-    rhythm = loop.Rhythm(checkpoint_seconds=0.0)
-    operator = None
-    number = 0
+class Shop:
+    """What an archive, a reader and whoever shortens the log do in turn, each of which ends and is
+    made anew at any point."""
+
+    def __init__(self, folder: Path, fate: Fate) -> None:
+        self._fate = fate
+        self._archive_url = str(folder / "archive")
+        self._url = str(folder / "checkpoints")
+        self.log = SqliteLog(folder / "log")
+        for topic, count in (("examples", PARTITIONS), ("control", 1), ("reports", 1)):
+            self.log.ensure(topic, count)
+        self._identity = self.log.bounds("examples").identity
+        self._writer = self.log.writer()
+        self._operator: Operator | None = None
+        self._trimmer: Trimmer | None = None
+        self.appended: list[list[bytes]] = [[] for _ in range(PARTITIONS)]
+        self.now_ms = 1
+
+    def turn(self, more: bool = True) -> None:
+        if more:
+            self._append()
+        for work in (self._archive, self._read, self._shorten):
+            try:
+                work()
+            except Killed:
+                # Nothing of any of them is left but what they wrote.
+                self._operator = None
+                self._trimmer = None
+
+    def _append(self) -> None:
+        for partition, appended in enumerate(self.appended):
+            values = [
+                blocks.encode(Block(blocks.EXAMPLES, "a", partition, None, self.now_ms + i))
+                for i in range(self._fate.draw.randint(0, 3))
+            ]
+            for value in values:
+                self._writer.append("examples", partition, [value], self.now_ms)
+            appended += values
+        self._writer.flush()
+        # Days pass: files of those that are over are joined.
+        self.now_ms += HOUR_MS
+
+    def _archive(self) -> None:
+        if self._operator is None:
+            place = Place(self.log, CHANNELS, self._url, lambda: 7)
+            job = Job("archive", ["examples"], self._made)
+            rhythm = loop.Rhythm(checkpoint_seconds=0.0)
+            self._operator = Operator(job, place, None, rhythm)
+        self._operator.step(0.0)
+
+    def _made(self, topic: str, partition: int) -> ArchiveTask:
+        first, _ = self.log.bounds(topic).spans[partition]
+        start = Start(partition, first, self._identity)
+        return ArchiveTask(PLAN, start, ArchiveFolder(self._archive_url), Rhythm(age_seconds=0.0))
+
+    def _read(self) -> None:
+        """A reader's checkpoint somewhere behind the end: what stands before it may go."""
+        for partition, appended in enumerate(self.appended):
+            saved = Checkpoints(self._url, READER.format(partition), self._identity)
+            found = saved.load()
+            before = 0 if found is None else found[0]
+            at = self._fate.draw.randint(before, len(appended))
+            saved.save(at, {"at": np.array([at])}, full=True, again=True)
+
+    def _shorten(self) -> None:
+        if self._trimmer is None:
+            self._trimmer = Trimmer(self.log, self.archive, self._url, lambda: self.now_ms)
+        self._trimmer.trim(Rule("examples", KEEP_MS, lambda partition: [READER.format(partition)]))
+
+    @property
+    def archive(self) -> StoredArchive:
+        return StoredArchive(self._archive_url, self._url, "app", {"examples": "examples"})
+
+    def check(self) -> list[int]:
+        """All that was acknowledged is there; how much of it the live log has forgotten."""
+        live = self.log.bounds("examples")
+        over = ArchivedLog(self.log, self.archive)
+        for partition, appended in enumerate(self.appended):
+            with PartitionSpans(over, "examples", partition) as spans:
+                found = [
+                    bytes(batch.value(i))
+                    for batch in spans.read(0, spans.after)
+                    for i in range(len(batch))
+                ]
+            assert found == appended
+        kept_from = self.log.since("examples", self.now_ms - KEEP_MS)
+        assert all(live.spans[p][0] <= kept_from[p] for p in range(PARTITIONS))
+        return [first for first, _ in live.spans.values()]
+
+    def archived(self) -> list[list[bytes]]:
+        """What the files have that count, by partition."""
+        folder = ArchiveFolder(self._archive_url)
+        found = []
+        for partition in range(PARTITIONS):
+            task = task_of("examples", "examples", partition)
+            files = manifest.named_files(self._url, task, self._identity)
+            place = PLAN.place(partition)
+            batches = [batch_of(folder.read(place, file), "examples", partition) for file in files]
+            (whole,) = joined(batches)
+            assert whole.offsets.tolist() == list(range(len(whole)))
+            found.append([bytes(whole.value(i)) for i in range(len(whole))])
+        return found
+
+
+def test_two_hundred_kills_lose_nothing_and_repeat_nothing_while_the_log_is_shortened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fate = Fate(12)
+    killing(
+        monkeypatch,
+        fate,
+        [
+            (ArchiveFolder, ("write", "read", "remove", "sweep")),
+            (Checkpoints, ("save",)),
+            (StoredArchive, ("verify",)),
+            (SqliteLog, ("delete_before",)),
+        ],
+    )
+    shop = Shop(tmp_path, fate)
     rounds = 0
     while fate.left or rounds < 20:
         rounds += not fate.left
-        for partition in range(PARTITIONS):
-            values = [
-                blocks.encode(Block(blocks.EXAMPLES, "a", partition, None, number + i))
-                for i in range(fate.draw.randint(0, 3))
-            ]
-            number += len(values)
-            writer.append("examples", partition, values, 1 + number * 3_600_000)
-        writer.flush()
-        try:
-            # Also where the one before it ended: nothing of it is left but what it wrote.
-            operator = operator or Operator(
-                Job("archive", ["examples"], make),
-                Place(log, CHANNELS, url, lambda: 7),
-                None,
-                rhythm,
-            )
-            operator.step(0.0)
-        except Killed:
-            operator = None
-    assert operator is not None
-    operator.step(0.0)
-    operator.close()
-    folder = ArchiveFolder(str(tmp_path / "archive"))
-    for partition in range(PARTITIONS):
-        files = manifest.named_files(url, task_of("examples", "examples", partition), identity)
-        found = [folder.read(plan.place(partition), file) for file in files]
-        (again,) = joined([batch_of(data, "examples", partition) for data in found])
-        reader = log.reader(["examples"], None)
-        expected = [one for one in reader.poll(1 << 20, 1.0) if one.partition == partition]
-        reader.close()
-        (live,) = joined(expected)
-        assert again.offsets.tolist() == live.offsets.tolist()
-        assert again.times.tolist() == live.times.tolist()
-        assert [bytes(again.value(i)) for i in range(len(again))] == [
-            bytes(live.value(i)) for i in range(len(live))
-        ]
-    writer.close()
-    log.close()
+        shop.turn()
+        if shop.now_ms % (20 * HOUR_MS) == 0:
+            shop.check()
+    shop.turn(more=False)
+    forgotten = shop.check()
+    # Nobody was held up by what somebody else had left.
+    assert min(forgotten) > 0.5 * len(shop.appended[0])
+    assert shop.archived() == shop.appended
+    shop.log.close()
