@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from freshet.app import App
 from freshet.audit.kept import NOTHING, TakenOn, start, taken_on
+from freshet.declared.exclusions import of_views
 from freshet.past.once_more import OnceMore
 from freshet.roles.plans import intake_plan
 from freshet.runs.opened import OpenedRun
@@ -63,6 +64,7 @@ class Routed:
             labels=labels,
             statistics=None,
             fates=None,
+            excluded=of_views(self._app).get(topic.name),
         )
         for partition in sorted(self._run.log.bounds(log).spans):
             task = OnceMore(

@@ -40,6 +40,7 @@ from freshet.streams.outages import Outages
 from freshet.streams.vitals.heartbeat import Heartbeat
 from freshet.streams.vitals.metrics_server import MetricsServer
 from freshet.streams.vitals.vitals import Vitals
+from freshet.versions.excluded import as_run
 from freshet.versions.part import WHOLE, Part
 
 log = structlog.get_logger()
@@ -95,7 +96,7 @@ def run_role(
         # It ends when its version is active: then others go on with its work.
         os.nice(NICE)
     try:
-        app = load(app_path)
+        app = as_run(load(app_path), given, part.version)
         _refuse_other(app, app_path, digest)
         vitals = Vitals(role, f"{lasting}/{uuid.uuid4().hex[:8]}", Outages(stop))
         instance = f"{app.name}.{lasting}"

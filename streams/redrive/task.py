@@ -24,9 +24,8 @@ import pyarrow as pa
 from freshet.schemas.topics.topic import Freshness
 from freshet.schemas.wire import blocks
 from freshet.schemas.wire.blocks import NO_TICK
-from freshet.streams.intake.fates import fates
 from freshet.streams.intake.ledger import Ledger
-from freshet.streams.intake.task import IntakePlan, IntakeTask, fits
+from freshet.streams.intake.task import IntakePlan, IntakeTask, fates_of, fits
 from freshet.streams.log.contract import Batch
 from freshet.streams.operators.origins import Origin
 from freshet.streams.operators.task import Outputs, as_json, from_json
@@ -230,6 +229,14 @@ class RedriveTask:
             (topic.plan.appends_as, 0) for topic in self._topics.values() if len(topic.had.codes)
         ]
 
+    def counts(self) -> dict[str, dict[str, int]]:
+        """How many events that were sent again became what, by topics of which some were."""
+        found: dict[str, dict[str, int]] = {}
+        for topic in self._topics.values():
+            if len(topic.had.codes):
+                found |= topic.intake.counts()
+        return found
+
     def ledger(self, topic: str) -> Ledger:
         """Of the events that were sent again of a topic, by blocks of this log's offsets."""
         return self._topics[topic].intake.ledger.entries()
@@ -245,7 +252,7 @@ class RedriveTask:
 
 def names_of(plan: IntakePlan) -> dict[int, str]:
     """What became of an event that was sent again, by its code."""
-    named = dict(enumerate(fates(plan.topic)))
+    named = dict(enumerate(fates_of(plan)))
     return named | {GIVEN_UP: "given up", CRASHED: "crashed"}
 
 
