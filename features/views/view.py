@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -290,16 +289,6 @@ class View:
         if not self.plan.spans:
             return "none"
         return f"{TILES_A_WINDOW} a window"
-
-    def leaving_out(self, excluded: Mapping[str, Excluded]) -> View:
-        """The same view without these events of its topics: other rows, of which nobody who reads
-        them knows anything."""
-        own = {name: found for name, found in excluded.items() if self.is_over(name)}
-        made = copy.copy(self)
-        for known in ("facts", "digest"):
-            made.__dict__.pop(known, None)
-        object.__setattr__(made, "excluded", own)
-        return made
 
     @cached_property
     def facts(self) -> Facts:

@@ -1,5 +1,5 @@
-"""Events that were taken out of the views that folded them, kept beside the checkpoints; and the app
-whose views leave them out, as every role has it.
+"""Events that were taken out of the views that folded them, kept beside the checkpoints; and the
+app whose views leave them out, as every role has it.
 
 {url}/exclusions/{number:06}.json
 
@@ -14,6 +14,7 @@ from dataclasses import replace
 import msgspec
 
 from freshet.app import App
+from freshet.features.views.excluding import leaving_out as of_view
 from freshet.schemas.errors import ComponentError, RequestError
 from freshet.streams.admission.excluded import Excluded, Run, places_of, together
 from freshet.streams.objects import names, opened, put_new, read_whole
@@ -23,9 +24,9 @@ SUFFIX = ".json"
 
 
 class Exclusion(msgspec.Struct, frozen=True):
-    """Of a topic's events those that stand in `runs`, `events` of them, are taken out, by whom, when
-    (ms) and why; `chosen` says by what they were found. Or, where `back` is a number, what that
-    one took out is put back."""
+    """Of a topic's events those that stand in `runs`, `events` of them, are taken out, by whom,
+    when (ms) and why; `chosen` says by what they were found. Or, where `back` is a number, what
+    that one took out is put back."""
 
     number: int
     topic: str
@@ -110,7 +111,7 @@ def leaving_out(app: App, excluded: Mapping[str, Excluded]) -> App:
     """An app with views that leave out these events of topics."""
     if not any(view.is_over(name) for view in app.views for name in excluded):
         return app
-    return replace(app, views=[view.leaving_out(excluded) for view in app.views])
+    return replace(app, views=[of_view(view, excluded) for view in app.views])
 
 
 def of_views(app: App) -> dict[str, Excluded]:

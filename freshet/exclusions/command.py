@@ -60,7 +60,8 @@ def take_out(run_dir: str, asked: Asked, console: Console) -> int:
     Raises:
         FreshetError: it cannot be told what is wanted, or done.
     """
-    if (asked.topic is None) == (asked.revert is None):
+    is_told_of = (asked.topic is not None, asked.revert is not None)
+    if sum(is_told_of) != 1:
         raise RequestError(
             "topics exclude",
             "is told of no one thing to do",
@@ -68,12 +69,23 @@ def take_out(run_dir: str, asked: Asked, console: Console) -> int:
         )
     with opened(run_dir) as run:
         if asked.revert is not None:
-            made = putting_back(run, asked.revert, user(), asked.why)
+            made = putting_back(
+                run,
+                asked.revert,
+                user(),
+                asked.why,
+            )
         else:
             wanted = _wanted(asked.topic or "", asked.events)
             found = chosen(run, wanted)
             show_outline(outlined(run, found), console)
-            made = exclusion_of(run, found, wanted, user(), asked.why)
+            made = exclusion_of(
+                run,
+                found,
+                wanted,
+                user(),
+                asked.why,
+            )
         if not asked.apply:
             console.print("nothing was done; with --apply it is")
             return 0

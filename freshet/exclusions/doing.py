@@ -9,7 +9,7 @@ from enum import Enum
 from freshet.app import App, load
 from freshet.applying import asking
 from freshet.declared import exclusions as record
-from freshet.declared.exclusions import Exclusion, excluding
+from freshet.declared.exclusions import Exclusion, excluding, numbers_of
 from freshet.exclusions.chosen import Chosen, Wanted
 from freshet.processes.versioned import Taken, drafted
 from freshet.runs import record as run_record
@@ -21,6 +21,7 @@ from freshet.settings import Settings
 from freshet.streams.admission.excluded import runs_of
 from freshet.streams.clock import wall_now_ms
 from freshet.versions.excluded import held
+from freshet.versions.part import active_and_kept
 from freshet.versions.record import Cutover
 
 
@@ -137,8 +138,19 @@ def carry_out(run: OpenedRun, made: Exclusion) -> Done:
     if not _runs(given):
         _begin_with(versions, wanted, given)
         return Done.AT_START
-    asking.ask(wanted, str(file), given)
+    before = excluding(load(file), url, [n for n in numbers if n != made.back])
+    if made.back is not None and _is_kept(versions, before):
+        # It was fed all along: there is nothing to build.
+        asking.ask_back(given)
+    else:
+        asking.ask(wanted, str(file), given)
     return Done.ASKED
+
+
+def _is_kept(versions: Taken, app: App) -> bool:
+    """Whether the version that can be gone back to declares just that."""
+    _, kept = active_and_kept(versions)
+    return kept is not None and kept.digest == app.digest and kept.excludes == numbers_of(app)
 
 
 def _runs(given: Settings) -> bool:

@@ -16,9 +16,19 @@ from freshet.terminal import marked
 def show_outline(outline: Outline, console: Console) -> None:
     """Of each partition what would be taken out, then who saw it."""
     chosen = outline.chosen
-    table = _table("topic", "partition", "fate", of="events")
+    table = _table(
+        "topic",
+        "partition",
+        "fate",
+        of="events",
+    )
     for (partition, fate), events in chosen.counts().items():
-        table.add_row(marked("{}", chosen.topic.name), str(partition), fate, count(events))
+        table.add_row(
+            marked("{}", chosen.topic.name),
+            str(partition),
+            fate,
+            count(events),
+        )
     console.print(table)
     if chosen.unsettled:
         console.print(
@@ -27,7 +37,11 @@ def show_outline(outline: Outline, console: Console) -> None:
         )
     seen = _table("kind", "who saw them", of="count")
     for one in outline.seen:
-        seen.add_row(marked("{}", one.kind), marked("{}", one.name), count(one.count))
+        seen.add_row(
+            marked("{}", one.kind),
+            marked("{}", one.name),
+            count(one.count),
+        )
     console.print(seen)
     if outline.correct:
         console.print("what was answered and learned stays as it was; to learn it without them:")
@@ -37,7 +51,16 @@ def show_outline(outline: Outline, console: Console) -> None:
 
 def show_exclusions(found: Iterable[tuple[Exclusion, bool]], console: Console) -> None:
     """Each with who, when and why."""
-    table = _table("number", "topic", "what", "by", "at", "why", "holds", of="events")
+    table = _table(
+        "number",
+        "topic",
+        "what",
+        "by",
+        "at",
+        "why",
+        "holds",
+        of="events",
+    )
     rows = list(found)
     for one, holds in rows:
         what = ", ".join(f"{name} {value}" for name, value in one.chosen.items())

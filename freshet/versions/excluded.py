@@ -1,5 +1,5 @@
-"""An app as its run has it: with views that leave out what was taken out of them. Of two versions of
-a run each says itself which of the records hold of it."""
+"""An app as its run has it: with views that leave out what was taken out of them. Of two versions
+of a run each says itself which of the records hold of it."""
 
 from __future__ import annotations
 

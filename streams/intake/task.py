@@ -116,7 +116,8 @@ class IntakePlan:
     became of each record goes to the log `fates`; None: that is not told. Of its outputs those to
     the logs `written` alone are made (None: all): what becomes of an event hangs on where it would
     go, too. What it appends comes from `origin`, by which its readers tell it from other things
-    (None: the topic). Events that are `excluded` are as if they had never come (None: none are)."""
+    (None: the topic). Events that are `excluded` are as if they had never come (None: none
+    are)."""
 
     source: str
     topic: Topic

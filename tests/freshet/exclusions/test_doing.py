@@ -128,7 +128,10 @@ def test_the_ledger_of_what_is_built_agrees_with_the_log(tmp_path: Path) -> None
         name = run.app.log_of("visits")
         own = kept.records(run.log, name, 0)
         taken_on = kept.taken_on(run.log, url, topic, name, 0)
-        gone = {(offset, index) for _, offset, index in now.view("of").excluded["visits"].places.tolist()}
+        gone = {
+            (offset, index)
+            for _, offset, index in now.view("of").excluded["visits"].places.tolist()
+        }
         ledger = recompute(topic, own, {}, taken_on, excluded=gone)
         names = (*kept.fates(topic), "excluded")
         assert known.fates["visits"] == totals(ledger, names)
