@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 import freshet as fr
+from freshet.app import load
 from freshet.audit import kept
 from freshet.audit.ledger import recompute
 from freshet.cli.main import cli
@@ -19,6 +20,8 @@ from freshet.exclusions.chosen import Wanted, chosen
 from freshet.exclusions.doing import carry_out, every, exclusion_of, putting_back
 from freshet.exclusions.outline import outlined
 from freshet.hydration import record as hydrations
+from freshet.processes.versioned import Taken, take
+from freshet.processes.versioned import chosen as started_with
 from freshet.runs.opened import OpenedRun, opened
 from freshet.schemas.errors import RequestError
 from freshet.settings import settings
@@ -26,6 +29,7 @@ from freshet.streams.admission.excluded import places_of
 from freshet.streams.intake.ledger import totals
 from freshet.streams.sqlite.log import SqliteLog
 from freshet.testing import LocalRun, MemoryStore
+from freshet.versions.excluded import as_run
 from tests.freshet.hydration.test_hydrator import (
     COUNT,
     DECAYED,
@@ -196,6 +200,49 @@ def test_models_and_what_they_keep_are_as_they_were(tmp_path: Path) -> None:
     changed = {thing for thing in declared.facts if declared.facts[thing] != now.facts[thing]}
     assert changed
     assert {thing.split()[0] for thing in changed} == {"view"}
+
+
+def test_a_run_with_versions_has_it_from_the_making_of_one_file_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed before that, it is what it was; the same command goes on."""
+    with toy_day(tmp_path, hours=4) as (declared, _):
+        pass
+    given = settings(run_dir=str(tmp_path))
+    file = tmp_path / "own" / "app.py"
+    file.parent.mkdir()
+    file.write_text((tmp_path / "app.py").read_text())
+    versions = take(declared, file, given)
+    assert isinstance(versions, Taken)
+    was = as_run(load(file), given)
+    wanted = Wanted("payments", where="shop = 'north'")
+
+    def ask() -> None:
+        with opened(tmp_path) as run:
+            carry_out(run, exclusion_of(run, chosen(run, wanted), wanted, "ann", "a test"))
+
+    for step in ("adopt", "cut_over"):
+        with monkeypatch.context() as killing:
+            killing.setattr(Taken, step, killed)
+            with pytest.raises(KeyboardInterrupt):
+                ask()
+        assert as_run(load(file), given).digest == was.digest
+        assert started_with(was, str(file), given) == str(versions.app_file(versions.active()))
+    ask()
+    now = as_run(load(file), given)
+    assert [view.name for view in now.views if view.excluded] == ["shops"]
+    assert now.digest == versions.active().digest
+    assert started_with(now, str(file), given) == str(versions.app_file(versions.active()))
+    with opened(tmp_path) as run:
+        assert len(every(run)) == 1, "asked for again it is the same"
+        assert run.app.digest == now.digest
+        carry_out(run, putting_back(run, 1, "bo", "it was right"))
+    back = as_run(load(file), given)
+    assert {view.digest for view in back.views} & {view.digest for view in now.views} == set()
+
+
+def killed(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def test_what_is_chosen_is_said_and_nothing_is_done(tmp_path: Path) -> None:
