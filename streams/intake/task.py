@@ -276,7 +276,7 @@ class IntakeTask:
         columns, read = self._decoded(_Read(batch, moved))
         times = timed(columns, self._plan.topic.time, read.batch.times, self._max_future)
         code = self._settle(columns, times, read)
-        return Settled(columns, times, code, read.batch, moved)
+        return Settled(columns, times, code, *read)
 
     def route(self, settled: Settled, out: Outputs) -> None:
         """Put what is applied of settled events where it goes."""
@@ -426,6 +426,8 @@ class IntakeTask:
         if moved is not None:
             columns.reason = np.where(moved.refused, moved.refused, columns.reason)
         columns, batch = events.events_of(columns, batch, self._plan.topic)
+        if moved is not None and batch.places is not None:
+            moved = moved.as_events(batch.places)
         # Once, in place of a view of each part for every kernel that reads it.
         columns.freeze()
         return columns, _Read(batch, moved)
@@ -451,6 +453,12 @@ class IntakeTask:
             # Before all that remembers anything: no repeat, no late event and no impute knows them.
             gone = self._plan.excluded.of(batch, moved) & (code == APPLIED)
             code[gone] = len(self.fates) - 1
+        meant = None
+        if moved is not None and batch.places is not None:
+            meant = moved.is_meant(batch.places)
+        if meant is not None:
+            # Settled already: nobody is to know of them once more.
+            code[~meant] = tombstone_code(topic)
         ids = events.ids_of(columns, batch, topic)
         # Before filters and imputes: repeats and late ones must not move what gaps are filled with.
         when = When(times, batch.times)
@@ -469,10 +477,11 @@ class IntakeTask:
             code[wrong] = first_dead(topic) + BAD_LABEL - 1
         self.ledger.span(int(batch.offsets[0]), int(batch.offsets[-1]))
         # Last, when no fate changes any more: every record is counted once.
+        counted = slice(None) if meant is None else np.flatnonzero(meant)
         kernels.account(
-            code,
-            ids,
-            batch.offsets,
+            code[counted],
+            ids[counted],
+            batch.offsets[counted],
             LEDGER_BLOCK,
             self.ledger.first,
             self.ledger.counts,
