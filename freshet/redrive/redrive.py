@@ -16,10 +16,8 @@ from freshet.redrive.elements import event_of, record_of
 from freshet.redrive.patching import Patches, patched
 from freshet.redrive.state import Place, SentAgain, now_ms
 from freshet.runs.opened import OpenedRun
-from freshet.schemas.errors import RequestError
 from freshet.schemas.events.writer import Misfit
 from freshet.schemas.topics.reader import EventReader
-from freshet.schemas.topics.readers import INTAKE, intakes
 from freshet.schemas.topics.topic import Topic
 from freshet.streams.archive.events import EVENT
 from freshet.streams.clock import WallClock
@@ -76,12 +74,6 @@ class Redrive:
     """Of the letters that are `wanted` those that were not sent again yet, with these `patches`."""
 
     def __init__(self, run: OpenedRun, wanted: Wanted, patches: Patches) -> None:
-        if INTAKE not in intakes(run.app.topics):
-            raise RequestError(
-                f"app {run.app.name}",
-                "has no topic on its own log, where intake would read what is sent again",
-                "Publish the mended records to their topics.",
-            )
         self._run = run
         self._sent_again = SentAgain(run)
         had = self._sent_again.fates()
