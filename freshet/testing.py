@@ -20,6 +20,7 @@ import numpy as np
 
 from freshet.app import App
 from freshet.declared import definitions
+from freshet.declared.exclusions import excluding
 from freshet.declared.lineages import Lineages
 from freshet.features.cold.memory import RowMemory
 from freshet.features.stores.complete_store import reflected
@@ -169,6 +170,9 @@ class LocalRun:
         log: Log | None = None,
         clusters: Mapping[str, str] | None = None,
     ) -> None:
+        self._checkpoints_url = str(directory / "checkpoints")
+        # Without what was taken out of its views in this folder.
+        app = excluding(app, self._checkpoints_url)
         self.app = app
         self._dir = directory
         self._store = store
@@ -177,7 +181,6 @@ class LocalRun:
         self.log = routed(app, own, clusters or {})
         self._refuse_registries()
         plans.ensure_topics(app, self.log)
-        self._checkpoints_url = str(directory / "checkpoints")
         self._begin_as_declared()
         for name in ("trainer", "qualifier"):
             create_key(directory / "keys" / name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import ClassVar
 
 from freshet.features.aggregates import GIVES_A_VALUE, Aggregate, LastDistinct, inputs_of
 from freshet.features.inputs import Input, check_duration
@@ -24,8 +25,9 @@ from freshet.schemas.durations import milliseconds, text_of
 from freshet.schemas.errors import DefinitionError
 from freshet.schemas.events.field import INTEGERS, TEXTS
 from freshet.schemas.text import keys
-from freshet.schemas.topics.digests import Facts, digest_of, fields_read, of_field
+from freshet.schemas.topics.digests import Facts, detailed, digest_of, fields_read, of_field
 from freshet.schemas.topics.topic import Topic, check_name
+from freshet.streams.admission.excluded import EXCLUDED, NOTHING, Excluded
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +151,9 @@ class View:
     owner: str = ""
     description: str = ""
     keep: str | None = None
+    # Of its topics, by name, the events that were taken out of it. Nothing that is declared: a
+    # command does that, to a run.
+    excluded: ClassVar[Mapping[str, Excluded]] = NOTHING
 
     def __post_init__(self) -> None:
         check_name("view", self.name)
@@ -288,6 +293,17 @@ class View:
     @cached_property
     def facts(self) -> Facts:
         """All that decides what its rows hold, by name."""
+        gone = {
+            f"{EXCLUDED} of {name}": detailed(
+                f"{len(own):,} events, by {', '.join(map(str, own.numbers))}",
+                repr(own.places.tolist()),
+            )
+            for name, own in self.excluded.items()
+        }
+        return {**self._declared, **gone}
+
+    @cached_property
+    def _declared(self) -> Facts:
         features = {f"feature {name}": str(what) for name, what in self.features.items()}
         own = {
             "key": ", ".join(self.keys),
@@ -329,7 +345,8 @@ class View:
     def values_digest(self) -> str:
         """Also with what is read of them."""
         max_age = text_of(self.max_age_ms)
-        return digest_of({"rows": self.digest, "max_age": max_age})
+        # Not of what was taken out: models are asked as before.
+        return digest_of({"rows": digest_of(self._declared), "max_age": max_age})
 
     def _meaning(self, feature: str) -> str:
         """Of one feature's values: no other feature changes them, but by how long rows are kept."""

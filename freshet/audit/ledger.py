@@ -14,7 +14,7 @@ import math
 import re
 import struct
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import fastavro
@@ -36,6 +36,7 @@ from freshet.schemas.events.writer import (
 )
 from freshet.schemas.text.keys import key_of
 from freshet.schemas.topics.topic import Topic
+from freshet.streams.admission.excluded import EXCLUDED
 from freshet.streams.admission.sources import MOST_SOURCES
 from freshet.streams.intake.expressions import fields_of
 from freshet.streams.intake.fates import EMPTY, fates, tombstone_fate
@@ -56,16 +57,20 @@ def recompute(
     told: Mapping[Any, str] | None = None,
     taken_on: TakenOn = NOTHING,
     earlier: Mapping[int, EventSchema] | None = None,
+    excluded: Collection[tuple[Any, int]] | None = None,
 ) -> Ledger:
     """The ledger that a partition's records should have led to. `told` are events (the place of the
     record, and theirs in that) with the reasons of their dead letters, where those do not follow
     from the topic alone (as `kept.told` finds them), `taken_on` is what intake recorded beside the
-    log; `earlier` are schemas of records by the other ids that they bear."""
+    log; `earlier` are schemas of records by the other ids that they bear. Where a view is built
+    without some events, `excluded` are those, named as letters are."""
     names = fates(topic)
+    if excluded is not None:
+        names = (*names, EXCLUDED)
     code = {name: i for i, name in enumerate(names)}
     counts: dict[int, list[int]] = {}
     sums: dict[int, int] = {}
-    for one in judged(topic, found, told, taken_on, earlier):
+    for one in judged(topic, found, told, taken_on, earlier, excluded or ()):
         block = one.offset // LEDGER_BLOCK
         counts.setdefault(block, [0] * len(names))[code[one.fate]] += 1
         if one.event_id is not None:
@@ -89,6 +94,7 @@ def judged(
     told: Mapping[Any, str] | None = None,
     taken_on: TakenOn = NOTHING,
     earlier: Mapping[int, EventSchema] | None = None,
+    excluded: Collection[tuple[Any, int]] = (),
 ) -> Iterator[Judged]:
     """What should have become of each event of a partition's records, as `recompute` counts them:
     those that reach the filters come last, in their order."""
@@ -131,6 +137,9 @@ def judged(
             reason = judge_whole(event, topic) or judge_time(time_ms, appended + max_future)
             if reason:
                 yield Judged(record.offset, place, f"dead:{reason}")
+                continue
+            if (record.place, place) in excluded:
+                yield Judged(record.offset, place, EXCLUDED)
                 continue
             event = canonical(event, topic.events)
             event_id = event_id_of(event, topic, record.offset, place)

@@ -92,11 +92,12 @@ def check(
     from freshet.declared import definitions
     from freshet.settings import settings
     from freshet.streams.object_probe import probe
+    from freshet.versions.excluded import as_run
 
-    loaded = load(app)
     given = settings(run_dir=run_dir)
     if given.is_shared:
         probe(given.shared_url)
+    loaded = as_run(load(app), given)
     before = definitions.read(given.checkpoints_url)
     describe(loaded, terminal(None), before)
 
@@ -140,12 +141,13 @@ def run(
         from freshet.app import load
         from freshet.processes.live import run_all
         from freshet.processes.versioned import chosen
+        from freshet.versions.excluded import as_run
 
-        loaded = load(app)
+        loaded = as_run(load(app), given)
         running = chosen(loaded, app, given)
         if running != app:
             app = running
-            loaded = load(app)
+            loaded = as_run(load(app), given)
         if not agreed(loaded, given, plan, yes):
             raise SystemExit(1)
         raise SystemExit(run_all(loaded, app, given, terminal(RUN_WIDTH)))

@@ -153,6 +153,28 @@ class LeftOut:
 
 
 @dataclass(frozen=True, slots=True)
+class TakenOut:
+    """Which events of a topic are taken out of its views."""
+
+    since: Annotated[
+        str, typer.Option("--from", help="appended from this moment on, such as 2013-02-08")
+    ] = ""
+    until: Annotated[str, typer.Option("--to", help="appended before this moment")] = ""
+    where: Annotated[
+        str,
+        typer.Option(
+            "--where", "--except", help='where this is true, such as "arr_delay > 900" (SQL)'
+        ),
+    ] = ""
+    source: Annotated[str, typer.Option(help="of this source")] = ""
+    partition: Annotated[int | None, typer.Option(min=0, help="of this partition")] = None
+    offsets: Annotated[
+        str, typer.Option(help="of records from one offset to another, such as 100-199")
+    ] = ""
+    ids: Annotated[str, typer.Option("--ids", help="of the ids in this file, one a line")] = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Judged:
     """Which model is judged, by how often it cuts snapshots."""
 

@@ -41,9 +41,11 @@ def plan(
     from freshet.planning.plan import encoded
     from freshet.planning.shown import lines
     from freshet.settings import settings
+    from freshet.versions.excluded import as_run
 
     with _errors_are_1():
-        made = planned(load(app), settings(run_dir=run_dir))
+        given = settings(run_dir=run_dir)
+        made = planned(as_run(load(app), given), given)
         if out is not None:
             out.write_bytes(encoded(made))
     if as_json:
@@ -118,8 +120,9 @@ def _asked(app: str, given: Settings, file: Path | None, yes: bool) -> bool:
     from freshet.planning.of_run import planned
     from freshet.planning.plan import refuse_moved
     from freshet.planning.shown import lines
+    from freshet.versions.excluded import as_run
 
-    loaded = load(app)
+    loaded = as_run(load(app), given)
     asking.refuse_where_nothing_runs(given)
     made = planned(loaded, given)
     if file is not None:

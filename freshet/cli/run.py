@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from freshet.cli.option_groups import TakenOut, grouped
 from freshet.terminal import marked, terminal
 
 RunDir = Annotated[
@@ -67,6 +68,40 @@ def set_topic(
         now = page.set_topic(topic, changes)
     for key in changes:
         terminal().print(f"{topic}: {key} is {now[key]} (was {before.get(key, '?')})")
+
+
+@topics.command("exclude")
+@grouped
+def exclude(
+    topic: Annotated[str | None, typer.Argument(help="a topic of the app")] = None,
+    *,
+    events: TakenOut,
+    why: Annotated[str, typer.Option("--why", help="a reason, kept with what is taken out")],
+    revert: Annotated[
+        int | None, typer.Option(help="put back what the exclusion of this number took out")
+    ] = None,
+    apply: Annotated[bool, typer.Option("--apply", help="do it")] = False,
+    run_dir: RunDir = DEFAULT,
+) -> None:
+    """Take events out of all views that folded them: these are built of the topic's past once more,
+    without them, and answer from one moment on. Says what that means, unless --apply is given."""
+    from freshet.exclusions.command import Asked, take_out
+
+    asked = Asked(topic, events, why, revert, apply)
+    status = take_out(run_dir, asked, terminal())
+    if status:
+        raise typer.Exit(status)
+
+
+@topics.command("exclusions")
+def exclusions(run_dir: RunDir = DEFAULT) -> None:
+    """What was taken out of views: by whom, when and why, and whether it holds."""
+    from freshet.exclusions.doing import every
+    from freshet.exclusions.text import show_exclusions
+    from freshet.runs.opened import opened
+
+    with opened(run_dir) as run:
+        show_exclusions(every(run), terminal())
 
 
 @models.callback()

@@ -21,6 +21,7 @@ says which version of the parts counts.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -313,9 +314,20 @@ class Hydrator:
             version=self._version,
             records=self._read_here,
             records_a_second=round(self._rate),
+            fates=self._fates(),
         )
         self.known = record.finish(self._work.url, done)
         self.waits_for = ""
+
+    def _fates(self) -> dict[str, dict[str, int]]:
+        """What became of what was read, by topic, where some of it is left out."""
+        found: dict[str, Counter[str]] = {}
+        if not self._work.view.excluded:
+            return {}
+        for source in self._sources:
+            for name, counts in source.task.counts().items():
+                found.setdefault(name, Counter()).update(counts)
+        return {name: dict(counts) for name, counts in found.items()}
 
     def _resume(self) -> None:
         """Go on from what was saved."""

@@ -27,7 +27,9 @@ LEAST_RECORDS = 10_000  # fewer are read before a process has come up to its spe
 
 class Hydration(msgspec.Struct, frozen=True):
     """Of a view of this `digest`: since when it is to be built (ms), and when all of it was; its
-    state as of `version` counts then. It was read at so many `records_a_second`."""
+    state as of `version` counts then. It was read at so many `records_a_second`. Of a view that
+    leaves out events `fates` are, by topic, what became of all that was read, as it was settled
+    for the view."""
 
     view: str
     digest: str
@@ -36,6 +38,7 @@ class Hydration(msgspec.Struct, frozen=True):
     version: int = 0
     records: int = 0
     records_a_second: int = 0
+    fates: dict[str, dict[str, int]] = {}
 
 
 def decide(url: str, before: Definitions | None, app: App, now_ms: int) -> None:

@@ -37,6 +37,10 @@ class PastIntake(Task, Protocol):
         """Have what the batch is to be understood by."""
         ...
 
+    def counts(self) -> Mapping[str, Mapping[str, int]]:
+        """How many events became what, by what their ledger is called."""
+        ...
+
     def origins(self) -> Sequence[Origin]:
         """Of whom what it appends is, by now: each of them tells the app's views the time."""
         ...

@@ -3,7 +3,7 @@ each with what became of it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ import pyarrow as pa
 from polars.io.plugins import register_io_source
 
 from freshet.audit.kept import start, taken_on
+from freshet.declared.exclusions import Exclusion, every, in_force, numbers_of
 from freshet.past.columns import TIME, times
 from freshet.past.letters import CRASH, letters_of
 from freshet.past.once_more import OnceMore
@@ -23,6 +24,7 @@ from freshet.schemas.events.decode import decode
 from freshet.schemas.topics import headers
 from freshet.schemas.topics.topic import Topic
 from freshet.streams.admission import events as admitted
+from freshet.streams.admission.excluded import EXCLUDED, places_of, together
 from freshet.streams.archive.events import EVENT
 from freshet.streams.intake.fates import fates
 from freshet.streams.intake.task import IntakePlan, Settled
@@ -34,17 +36,23 @@ from freshet.streams.repartition.records import read
 PLACE = ["partition", "offset", "index"]
 
 
-def lazy_frame_of(run: OpenedRun, topic: Topic) -> pl.LazyFrame:
-    """A row for each event, partition after partition in the order of the log. It is read when it
-    is collected, batch by batch."""
+def lazy_frame_of(
+    run: OpenedRun, topic: Topic, until: Mapping[int, int] | None = None
+) -> pl.LazyFrame:
+    """A row for each event, partition after partition in the order of the log; of each partition of
+    the log that is settled `until` an offset (None: all). It is read when it is collected, batch by
+    batch."""
     schema = schema_of(topic)
+    held = in_force(every(run.settings.checkpoints_url), numbers_of(run.app))
+    taken_out = [own for own in held if own.topic == topic.name]
 
     def read_batches(
         wanted: Sequence[str] | None, predicate: pl.Expr | None, most: int | None, _: int | None
     ) -> Iterator[pl.DataFrame]:
         columns = list(wanted) if wanted is not None else list(schema)
         left = most
-        for frame in _frames(run, topic, columns):
+        for frame in _frames(run, topic, columns, until or {}):
+            frame = _as_excluded(frame, taken_out, topic)
             if predicate is not None:
                 frame = frame.filter(predicate)
             if left is not None:
@@ -60,13 +68,33 @@ def lazy_frame_of(run: OpenedRun, topic: Topic) -> pl.LazyFrame:
 def schema_of(topic: Topic) -> dict[str, Any]:
     """The types of an event's columns."""
     plain: dict[str, Any] = {"partition": pl.Int32, "offset": pl.Int64, "index": pl.Int32}
-    plain |= {"appended_at": TIME, "event_at": TIME, "fate": pl.Enum(fates(topic))}
+    plain |= {"appended_at": TIME, "event_at": TIME, "fate": pl.Enum(_fates(topic))}
+    plain["exclusion"] = pl.String
     for field in topic.events.fields:
         plain[EVENT + field.name] = pl.Series(pa.array([], arrow_type(field))).dtype
     return plain
 
 
-def _frames(run: OpenedRun, topic: Topic, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
+def _fates(topic: Topic) -> list[str]:
+    return [*fates(topic), EXCLUDED]
+
+
+def _as_excluded(frame: pl.DataFrame, held: Sequence[Exclusion], topic: Topic) -> pl.DataFrame:
+    """With the fate of what was taken out of views since, and who did that, and why."""
+    told = np.full(len(frame), None, object)
+    places = [frame[name].to_numpy() for name in PLACE]
+    for own in held:
+        found = together([own.number], [places_of(own.runs)])
+        told[found.at(*places)] = own.told
+    exclusion = pl.Series("exclusion", told.tolist(), dtype=pl.String)
+    kind = pl.Enum(_fates(topic))
+    fate = pl.when(pl.col("exclusion").is_null()).then("fate").otherwise(pl.lit(EXCLUDED, kind))
+    return frame.with_columns(exclusion).with_columns(fate=fate)
+
+
+def _frames(
+    run: OpenedRun, topic: Topic, columns: Sequence[str], until: Mapping[int, int]
+) -> Iterator[pl.DataFrame]:
     plan = intake_plan(run.app, topic, run.earlier(topic))
     letters = letters_of(run, topic)
     wanted = [name.removeprefix(EVENT) for name in columns if name.startswith(EVENT)]
@@ -85,6 +113,7 @@ def _frames(run: OpenedRun, topic: Topic, columns: Sequence[str]) -> Iterator[pl
                 plan,
                 OnceMore(plan, partition, recorded),
                 partition,
+                until.get(partition),
             )
         else:
             own = letters.filter(pl.col("reason") == CRASH, pl.col("partition") == partition)
@@ -94,18 +123,19 @@ def _frames(run: OpenedRun, topic: Topic, columns: Sequence[str]) -> Iterator[pl
                 plan,
                 OnceMore(plan, partition, recorded, skipped),
                 partition,
+                until.get(partition),
             )
         for settled in found:
             frame = _frame(plan, settled, partition, wanted)
             yield frame.join(letters, on=PLACE, how="left", maintain_order="left").with_columns(
                 fate=pl.coalesce("dead:" + pl.col("reason"), pl.col("fate").cast(pl.String)).cast(
-                    pl.Enum(fates(topic))
+                    pl.Enum(_fates(topic))
                 )
             )
 
 
 def _plain(
-    run: OpenedRun, plan: IntakePlan, once_more: OnceMore, partition: int
+    run: OpenedRun, plan: IntakePlan, once_more: OnceMore, partition: int, until: int | None
 ) -> Iterator[Settled]:
     """The records of a source partition, from where intake began it."""
     topic = plan.topic
@@ -118,9 +148,15 @@ def _plain(
         partition,
     )
     with PartitionSpans(run.log, log, partition, list(topic.headers.values())) as spans:
-        for batch in spans.read(max(first, spans.first), spans.after):
+        for batch in spans.read(max(first, spans.first), _end(spans, until)):
             yield from once_more.settle(batch)
             yield from _skipped(plan, once_more, batch)
+
+
+def _end(spans: PartitionSpans, until: int | None) -> int:
+    if until is None:
+        return spans.after
+    return min(until, spans.after)
 
 
 def _skipped(plan: IntakePlan, once_more: OnceMore, batch: Batch) -> Iterator[Settled]:
@@ -137,12 +173,12 @@ def _skipped(plan: IntakePlan, once_more: OnceMore, batch: Batch) -> Iterator[Se
 
 
 def _moved(
-    run: OpenedRun, plan: IntakePlan, once_more: OnceMore, partition: int
+    run: OpenedRun, plan: IntakePlan, once_more: OnceMore, partition: int, until: int | None
 ) -> Iterator[Settled]:
     """The records of others that were moved to a partition."""
     cursors = Cursors()
     with PartitionSpans(run.log, run.app.by_id_log_of(plan.topic), partition) as spans:
-        for batch in spans.read(spans.first, spans.after):
+        for batch in spans.read(spans.first, _end(spans, until)):
             for at, (_, block) in enumerate(blocks_in(batch)):
                 if block.rows is None:
                     continue

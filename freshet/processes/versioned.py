@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from freshet.app import App, load
 from freshet.declared.about import about
+from freshet.declared.exclusions import leaving_out, of_views
 from freshet.roles import names, plans
 from freshet.schemas.errors import DefinitionError
 from freshet.schemas.topics import readers
@@ -133,7 +134,8 @@ def drafted(versions: Versions, app: App, file: Path, number: int) -> tuple[Path
     copy = draft / APP / file.name
     # As the app itself was: the copy is of its digest, or refused.
     with tried_before():
-        copied = load(copy)
+        # With what is taken out of its views, which is none of its files.
+        copied = leaving_out(load(copy), of_views(app))
     if copied.digest != app.digest:
         raise DefinitionError(
             f"app {app.name}",

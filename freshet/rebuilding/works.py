@@ -29,7 +29,7 @@ def work_of(
     log, where checkpoints lie, and who is told of outages."""
     log, url, outages = place
     clean = app.clean_log_of(view)
-    own = [_again(intakes[topic.name], clean) for topic in view.topics]
+    own = [_again(intakes[topic.name], view, clean) for topic in view.topics]
     sources = [_source(app, plan, starts) for plan in own]
     # Of no other topics: nobody would tell the view's own log the time of their letters.
     letters = _letters(app, [plans.redrive_plan(plan) for plan in own])
@@ -46,13 +46,15 @@ def work_of(
     )
 
 
-def _again(plan: IntakePlan, clean: str) -> IntakePlan:
-    """As the app's intake judges events, for one view alone."""
+def _again(plan: IntakePlan, view: View, clean: str) -> IntakePlan:
+    """As the app's intake judges events, for one view alone, without those that are taken out of
+    it."""
     return replace(
         plan,
         statistics=None,
         fates=None,
         written=frozenset([clean]),
+        excluded=view.excluded.get(plan.topic.name),
     )
 
 

@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from freshet.app import App
 from freshet.audit.kept import NOTHING, TakenOn, start, taken_on
+from freshet.declared.exclusions import of_views
 from freshet.past.once_more import OnceMore
 from freshet.roles.plans import intake_plan
 from freshet.runs.opened import OpenedRun
@@ -180,6 +181,7 @@ class Routed:
             labels=tuple(route for route in plan.labels if route.to in wanted),
             statistics=None,
             fates=None,
+            excluded=of_views(self._app).get(topic.name),
         )
         found = []
         for partition in sorted(self._run.log.bounds(log).spans):

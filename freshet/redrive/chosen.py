@@ -3,7 +3,7 @@ each with all of its bytes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from freshet.dead_letters.letters import Letter, every
@@ -12,7 +12,9 @@ from freshet.runs.opened import OpenedRun
 from freshet.schemas.avro.json_values import value_at
 from freshet.schemas.errors import LogError
 from freshet.schemas.topics.topic import Topic
+from freshet.streams.fates.told import Told, runs_of
 from freshet.streams.log.spans import Found, PartitionSpans
+from freshet.streams.redrive.records import ALL
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +33,14 @@ class Wanted:
 @dataclass(frozen=True, slots=True)
 class Chosen:
     """A letter of a topic of the app, with its record's headers that the topic reads; `why_not`
-    says, where it is so, why it cannot be sent again."""
+    says, where it is so, why it cannot be sent again. Of a record that holds several events the
+    `element` says which one it is about (`ALL`: all of it)."""
 
     letter: Letter
     topic: Topic
     headers: tuple[bytes | None, ...] = ()
     why_not: str = ""
+    element: int | None = None
 
 
 def chosen(run: OpenedRun, wanted: Wanted) -> list[Chosen]:
@@ -86,28 +90,23 @@ def _with_records(
     run: OpenedRun, topic: Topic, partition: int, letters: Sequence[Letter]
 ) -> Iterator[Chosen]:
     """Each with all of its record, read from the topic's own log or its archive."""
+    wholes = _wholes(run, topic, partition, letters)
     try:
         headers = list(topic.headers.values())
         with PartitionSpans(run.log, run.app.log_of(topic.name), partition, headers) as spans:
             for letter in letters:
-                yield _chosen(
+                one = _chosen(
                     topic,
                     letter,
                     spans.record(letter.offset),
                 )
+                yield _with_element(one, wholes)
     except LogError:  # a log that was removed: there is what its letters have
         for letter in letters:
-            yield _chosen(topic, letter, None)
+            yield _with_element(_chosen(topic, letter, None), wholes)
 
 
 def _chosen(topic: Topic, letter: Letter, record: Found | None) -> Chosen:
-    if topic.explode is not None:
-        # Its neighbours may have been taken: they would be taken once more.
-        return Chosen(
-            letter,
-            topic,
-            why_not="one of several events of its record",
-        )
     headers: tuple[bytes | None, ...] = (None,) * len(topic.headers)
     if record is not None:
         headers = tuple(
@@ -131,6 +130,34 @@ def _chosen(topic: Topic, letter: Letter, record: Found | None) -> Chosen:
     if not letter.value:
         return Chosen(letter, topic, headers, "it has no value")
     return Chosen(letter, topic, headers)
+
+
+def _wholes(
+    run: OpenedRun, topic: Topic, partition: int, letters: Sequence[Letter]
+) -> Mapping[int, bool | None]:
+    """Of records that hold several events, by offset, whether a letter is about all of the record;
+    None: nothing is told of it yet. What became of a second event of it says that it is not."""
+    if topic.explode is None:
+        return {}
+    with PartitionSpans(run.log, run.app.fates_log_of(topic)) as spans:
+        batches = list(spans.read(spans.first, spans.after))
+    told = Told(runs_of(batches, topic.name), partition)
+    found: dict[int, bool | None] = {}
+    for offset in sorted({letter.offset for letter in letters}):
+        is_told = told.fate((offset, 0)) is not None
+        found[offset] = told.fate((offset, 1)) is None if is_told else None
+    return found
+
+
+def _with_element(one: Chosen, wholes: Mapping[int, bool | None]) -> Chosen:
+    letter = one.letter
+    if letter.offset not in wholes:
+        return one
+    is_whole = wholes[letter.offset]
+    if is_whole is None:
+        return replace(one, why_not="of what else its record holds nothing is told yet")
+    # Its neighbours may have been taken: they are not sent.
+    return replace(one, element=ALL if is_whole else letter.place)
 
 
 def _source_of(run: OpenedRun, one: Chosen) -> str | None:

@@ -11,6 +11,7 @@ import polars as pl
 import pyarrow as pa
 
 from freshet.dead_letters.value import readable
+from freshet.redrive import elements
 from freshet.redrive.chosen import Chosen
 from freshet.runs.opened import OpenedRun
 from freshet.schemas.avro.json_values import value_at
@@ -24,6 +25,7 @@ from freshet.schemas.topics.topic import Topic
 from freshet.streams.intake.expressions import check_row_wise
 
 Patches = Mapping[str, pl.Expr]
+UNREAD = "it cannot be decoded, so there is nothing to patch"
 
 
 def parsed(given: Sequence[str]) -> Patches:
@@ -61,14 +63,14 @@ def check(topic: Topic, patches: Patches) -> None:
     """
     require_id(topic, f"patching letters of topic {topic.name}")
     for name, expression in patches.items():
-        if name not in topic.records.positions:
+        if name not in topic.events.positions:
             raise RequestError(
                 f"patch of {name!r}",
                 f"is of no field of topic {topic.name}",
-                f"Its fields are {', '.join(topic.records.positions)}.",
+                f"Its fields are {', '.join(topic.events.positions)}.",
             )
         try:
-            check_row_wise(expression, topic.records, f"patch of {name!r}", any_type=True)
+            check_row_wise(expression, topic.events, f"patch of {name!r}", any_type=True)
         except DefinitionError as error:
             raise RequestError(
                 f"patch of {name!r}", str(error.cause), "Write one of the fields of a record."
@@ -78,6 +80,8 @@ def check(topic: Topic, patches: Patches) -> None:
 def patched(run: OpenedRun, topic: Topic, own: Sequence[Chosen], patches: Patches) -> list[Chosen]:
     """Letters of one topic with their values patched; those that cannot be say why not."""
     check(topic, patches)
+    if topic.explode is not None:
+        return _patched_elements(run, topic, own, patches)
     out = list(own)
     earlier = run.earlier(topic)
     rows: list[dict[str, Any]] = []
@@ -88,7 +92,7 @@ def patched(run: OpenedRun, topic: Topic, own: Sequence[Chosen], patches: Patche
         if one.why_not:
             continue
         if not is_whole or not isinstance(found.fields, Mapping):
-            out[at] = replace(one, why_not="it cannot be decoded, so there is nothing to patch")
+            out[at] = replace(one, why_not=UNREAD)
             continue
         places.append(at)
         rows.append({name: value_at(found.fields, name) for name in topic.records.positions})
@@ -97,6 +101,34 @@ def patched(run: OpenedRun, topic: Topic, own: Sequence[Chosen], patches: Patche
         writer = EventWriter(topic.records)
         for at, event in zip(places, frame.iter_rows(named=True)):
             out[at] = _rewritten(own[at], writer, event)
+    return out
+
+
+def _patched_elements(
+    run: OpenedRun, topic: Topic, own: Sequence[Chosen], patches: Patches
+) -> list[Chosen]:
+    """Of records that hold several events: the one alone that a letter is about."""
+    out = list(own)
+    records = {}
+    events = {}
+    for at, one in enumerate(own):
+        if one.why_not:
+            continue
+        record = elements.record_of(one, run.earlier(topic))
+        event = None
+        if record is not None:
+            event = elements.event_of(one, record)
+        if record is None or event is None:
+            out[at] = replace(one, why_not=UNREAD)
+            continue
+        records[at] = record
+        events[at] = event
+    if events:
+        frame = evaluated_frame(topic.events, list(events.values()), patches)
+        writer = EventWriter(topic.records)
+        for at, event in zip(events, frame.iter_rows(named=True)):
+            whole = elements.put_back(own[at], records[at], event)
+            out[at] = _rewritten(own[at], writer, whole)
     return out
 
 

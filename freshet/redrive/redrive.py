@@ -12,13 +12,12 @@ import polars as pl
 
 from freshet.past.events import lazy_frame_of
 from freshet.redrive.chosen import Chosen, Wanted, chosen
+from freshet.redrive.elements import event_of, record_of
 from freshet.redrive.patching import Patches, patched
 from freshet.redrive.state import Place, SentAgain, now_ms
 from freshet.runs.opened import OpenedRun
-from freshet.schemas.errors import RequestError
 from freshet.schemas.events.writer import Misfit
 from freshet.schemas.topics.reader import EventReader
-from freshet.schemas.topics.readers import INTAKE, intakes
 from freshet.schemas.topics.topic import Topic
 from freshet.streams.archive.events import EVENT
 from freshet.streams.clock import WallClock
@@ -67,6 +66,7 @@ def again_of(one: Chosen, gives_up: bool) -> Again:
         appended_ms,
         None if gives_up else letter.value,
         one.headers,
+        one.element,
     )
 
 
@@ -74,12 +74,6 @@ class Redrive:
     """Of the letters that are `wanted` those that were not sent again yet, with these `patches`."""
 
     def __init__(self, run: OpenedRun, wanted: Wanted, patches: Patches) -> None:
-        if INTAKE not in intakes(run.app.topics):
-            raise RequestError(
-                f"app {run.app.name}",
-                "has no topic on its own log, where intake would read what is sent again",
-                "Publish the mended records to their topics.",
-            )
         self._run = run
         self._sent_again = SentAgain(run)
         had = self._sent_again.fates()
@@ -209,6 +203,8 @@ def _taken_already(run: OpenedRun, topic: Topic, own: Sequence[Chosen]) -> set[P
     themselves."""
     if topic.event_id is None:
         return set()
+    if topic.explode is not None:
+        return _elements_taken(run, topic, own)
     ids: dict[str, list[Place]] = {}
     reader = EventReader(topic, run.earlier(topic))
     for one in own:
@@ -222,6 +218,33 @@ def _taken_already(run: OpenedRun, topic: Topic, own: Sequence[Chosen]) -> set[P
     events = lazy_frame_of(run, topic).filter(pl.col("fate") == "applied")
     known = events.select(id=identity).filter(pl.col("id").is_in(list(ids))).collect()
     return {place for found in known["id"].to_list() for place in ids[found]}
+
+
+def _elements_taken(run: OpenedRun, topic: Topic, own: Sequence[Chosen]) -> set[Place]:
+    """The same of records that hold several events: by the place in it, where an id is its
+    record's."""
+    assert topic.event_id is not None
+    wanted = {}
+    for one in own:
+        record = record_of(one, run.earlier(topic))
+        event = None if record is None else event_of(one, record)
+        if event is not None and event[topic.event_id] is not None:
+            wanted[str(event[topic.event_id]), _within(topic, one.element)] = place_of(one)
+    identity = pl.col(EVENT + topic.event_id).cast(pl.String)
+    events = lazy_frame_of(run, topic).filter(pl.col("fate") == "applied")
+    known = events.select(identity.alias("id"), "index").collect()
+    is_named = known["id"].is_in([name for name, _ in wanted])
+    pairs = known.filter(is_named).iter_rows()
+    return {
+        wanted[name, _within(topic, index)]
+        for name, index in pairs
+        if (name, _within(topic, index)) in wanted
+    }
+
+
+def _within(topic: Topic, index: int | None) -> int | None:
+    """An event's place in its record, where it is told apart by that."""
+    return index if topic.record_id is not None else None
 
 
 def live_share(run: OpenedRun, topics: Iterable[str]) -> float | None:

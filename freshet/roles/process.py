@@ -41,6 +41,7 @@ from freshet.streams.outages import Outages
 from freshet.streams.vitals.heartbeat import Heartbeat
 from freshet.streams.vitals.metrics_server import MetricsServer
 from freshet.streams.vitals.vitals import Vitals
+from freshet.versions.excluded import as_run
 from freshet.versions.part import WHOLE, Part
 
 log = structlog.get_logger()
@@ -96,7 +97,7 @@ def run_role(
         # It ends when its version is active: then others go on with its work.
         os.nice(NICE)
     try:
-        app = _loaded(app_path, digest)
+        app = _loaded(app_path, digest, given, part.version)
         vitals = Vitals(role, f"{lasting}/{uuid.uuid4().hex[:8]}", Outages(stop))
         instance = f"{app.name}.{lasting}"
         own = open_log(given.log_url, instance, vitals.outages)
@@ -137,13 +138,13 @@ def run_role(
         raise SystemExit(1) from error
 
 
-def _loaded(app_path: str, digest: str) -> App:
-    """The app in the file; one of this digest, if any is given."""
+def _loaded(app_path: str, digest: str, given: Settings, version: str) -> App:
+    """The app in the file, as it runs; one of this digest, if any is given."""
     if not digest:
-        return load(app_path)
+        return as_run(load(app_path), given, version)
     # Whoever gave the digest has tried what is declared, and what has another one is refused.
     with tried_before():
-        app = load(app_path)
+        app = as_run(load(app_path), given, version)
     _refuse_other(app, app_path, digest)
     return app
 

@@ -21,6 +21,7 @@ from freshet.settings import Settings, settings
 from freshet.streams.catalog import open_log
 from freshet.streams.intake import known_schemas
 from freshet.streams.log.contract import Log
+from freshet.versions.excluded import as_run
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +64,8 @@ def opened(run_dir: str | Path) -> Iterator[OpenedRun]:
         store=record.store,
         archive=record.archive,
     )
-    # With the lineages that were started of it.
-    app = running(app, given.checkpoints_url)
+    # With the lineages that were started of it, and without what was taken out of its views.
+    app = running(as_run(app, given), given.checkpoints_url)
     log = over_archive(app, routed(app, open_log(record.log), given.clusters), given)
     try:
         yield OpenedRun(app, log, given)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from freshet.app import App
+from freshet.declared.exclusions import numbers_of
 from freshet.streams.intake.task import IntakePlan
 from freshet.streams.sqlite import topic as sqlite_topic
 from freshet.versions.lags import stored_views
@@ -33,6 +34,7 @@ def version_of(
         {name: of_plan(plan) for name, plan in plans.items()},
         stored_views(app),
         keeps,
+        numbers_of(app),
     )
 
 

@@ -51,7 +51,8 @@ class Left(msgspec.Struct, frozen=True):
 class Version(msgspec.Struct, frozen=True):
     """A version: the `digest` of what its app declares and the `content` of its files, the app's
     file, its processes with the topics that each takes in, its topics as intake sees them, its
-    views by their names in the store, and what it keeps."""
+    views by their names in the store, what it keeps, and by which records its views leave events
+    out."""
 
     number: int
     digest: str
@@ -61,6 +62,7 @@ class Version(msgspec.Struct, frozen=True):
     topics: dict[str, TopicRoutes]
     views: dict[str, StoredView]
     keeps: Left = Left()
+    excludes: list[int] = []
 
 
 class Cutover(msgspec.Struct, frozen=True):

@@ -42,6 +42,7 @@ from freshet.schemas.wire import blocks
 from freshet.schemas.wire.blocks import Block
 from freshet.streams.admission import events
 from freshet.streams.admission.admission import Admission, When
+from freshet.streams.admission.excluded import EXCLUDED, Excluded
 from freshet.streams.admission.kernels import APPLIED
 from freshet.streams.admission.recorded import Recorded
 from freshet.streams.admission.vouched import (
@@ -63,7 +64,7 @@ from freshet.streams.intake.fates import (
 )
 from freshet.streams.intake.field_statistics import TopicStatistics
 from freshet.streams.intake.imputation import Imputer
-from freshet.streams.intake.ledger import LEDGER_BLOCK, LedgerBook
+from freshet.streams.intake.ledger import LEDGER_BLOCK, LedgerBook, totals
 from freshet.streams.intake.refusals import (
     labels_of,
     refuse_labels,
@@ -115,7 +116,8 @@ class IntakePlan:
     became of each record goes to the log `fates`; None: that is not told. Of its outputs those to
     the logs `written` alone are made (None: all): what becomes of an event hangs on where it would
     go, too. What it appends comes from `origin`, by which its readers tell it from other things
-    (None: the topic)."""
+    (None: the topic). Events that are `excluded` are as if they had never come (None: none
+    are)."""
 
     source: str
     topic: Topic
@@ -128,6 +130,7 @@ class IntakePlan:
     fates: str | None = None
     written: frozenset[str] | None = None
     origin: str | None = None
+    excluded: Excluded | None = None
 
     def writes(self, log: str) -> bool:
         """Whether outputs to this log are made."""
@@ -217,7 +220,7 @@ class IntakeTask:
         self._filters = [
             _Filter(e, fields_of(e), condition_of(e, topic.events)) for e in topic.drop.values()
         ]
-        self.fates = fates(topic)
+        self.fates = fates_of(plan)
         self.ledger = LedgerBook(self.fates)
         self._runs: FateRuns | None = None
         if plan.fates is not None:
@@ -273,7 +276,7 @@ class IntakeTask:
         columns, read = self._decoded(_Read(batch, moved))
         times = timed(columns, self._plan.topic.time, read.batch.times, self._max_future)
         code = self._settle(columns, times, read)
-        return Settled(columns, times, code, read.batch, moved)
+        return Settled(columns, times, code, *read)
 
     def route(self, settled: Settled, out: Outputs) -> None:
         """Put what is applied of settled events where it goes."""
@@ -392,6 +395,10 @@ class IntakeTask:
         self._vouched.load({"vouched": known.vouched})
         self._admission.recall(known.turns, self._tick, at)
 
+    def counts(self) -> dict[str, dict[str, int]]:
+        """How many events became what, by the name of its topic."""
+        return {self._plan.appends_as: totals(self.ledger.entries(), self.fates)}
+
     def origins(self) -> list[Origin]:
         """Of whom what it appends is."""
         return [(self._plan.appends_as, self._partition)]
@@ -419,6 +426,8 @@ class IntakeTask:
         if moved is not None:
             columns.reason = np.where(moved.refused, moved.refused, columns.reason)
         columns, batch = events.events_of(columns, batch, self._plan.topic)
+        if moved is not None and batch.places is not None:
+            moved = moved.as_events(batch.places)
         # Once, in place of a view of each part for every kernel that reads it.
         columns.freeze()
         return columns, _Read(batch, moved)
@@ -440,6 +449,16 @@ class IntakeTask:
         if len(no_event):
             code[no_event] = empty_code(topic)
         code[ignored] = tombstone_code(topic)
+        if self._plan.excluded is not None:
+            # Before all that remembers anything: no repeat, no late event and no impute knows them.
+            gone = self._plan.excluded.of(batch, moved) & (code == APPLIED)
+            code[gone] = len(self.fates) - 1
+        meant = None
+        if moved is not None and batch.places is not None:
+            meant = moved.is_meant(batch.places)
+        if meant is not None:
+            # Settled already: nobody is to know of them once more.
+            code[~meant] = tombstone_code(topic)
         ids = events.ids_of(columns, batch, topic)
         # Before filters and imputes: repeats and late ones must not move what gaps are filled with.
         when = When(times, batch.times)
@@ -458,10 +477,11 @@ class IntakeTask:
             code[wrong] = first_dead(topic) + BAD_LABEL - 1
         self.ledger.span(int(batch.offsets[0]), int(batch.offsets[-1]))
         # Last, when no fate changes any more: every record is counted once.
+        counted = slice(None) if meant is None else np.flatnonzero(meant)
         kernels.account(
-            code,
-            ids,
-            batch.offsets,
+            code[counted],
+            ids[counted],
+            batch.offsets[counted],
             LEDGER_BLOCK,
             self.ledger.first,
             self.ledger.counts,
@@ -604,7 +624,7 @@ class IntakeTask:
     def dump(self, full: bool) -> dict[str, npt.NDArray[Any]]:
         """Always everything but ids, which are many: groups of imputes, ledger, statistics."""
         state: dict[str, npt.NDArray[Any]] = {
-            "declared": as_json(_declared(self._plan.topic)),
+            "declared": as_json([list(self.fates), _imputes(self._plan.topic)]),
             "tick": np.array([self._tick]),
             "settings": as_json(self._settings),
             **self._admission.dump(full),
@@ -690,7 +710,8 @@ def fits(
     if "declared" not in state:
         return False
     known, imputes = from_json(state["declared"])
-    now, imputes_now = _declared(topic)
+    now = [*fates(topic), EXCLUDED]
+    imputes_now = _imputes(topic)
     # Fates may have been added since, by another version of freshet; filters are the user's.
     filters, filters_now = (
         [n for n in names if n.startswith("dropped:")] for names in (known, now)
@@ -704,10 +725,16 @@ def fates_known(state: Mapping[str, npt.NDArray[Any]]) -> list[str]:
     return names
 
 
-def _declared(topic: Topic) -> list[Any]:
-    """What the state of intake depends on."""
-    imputes = [[f, how.kind, how.by] for f, how in topic.impute.items()]
-    return [list(fates(topic)), imputes]
+def fates_of(plan: IntakePlan) -> tuple[str, ...]:
+    """The fates that events can have, in the order of their codes."""
+    if plan.excluded is None:
+        return fates(plan.topic)
+    return (*fates(plan.topic), EXCLUDED)
+
+
+def _imputes(topic: Topic) -> list[list[str | None]]:
+    """What the state of imputes depends on."""
+    return [[field, how.kind, how.by] for field, how in topic.impute.items()]
 
 
 def _replaced(texts: Texts, where: npt.NDArray[np.bool_], by: Texts | None) -> Texts:

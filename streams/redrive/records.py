@@ -3,6 +3,8 @@ records that were moved (`freshet.streams.repartition.records`), of which the or
 topic and partition, and `_offset` and `_index` the place of its event there. Beside those a row has
 
     given_up   the letter is to be counted as settled, and nothing of it is sent (bool)
+    element    of a record that holds several events the place of the one that is sent (int32; -1: all
+               that it holds); only of topics of such records
 """
 
 from __future__ import annotations
@@ -19,12 +21,15 @@ from freshet.schemas.wire.blocks import Block
 from freshet.streams.repartition.records import HEADER
 
 GIVEN_UP = "given_up"
+ELEMENT = "element"
+ALL = -1
 
 
 @dataclass(frozen=True, slots=True)
 class Again:
     """A letter's event that is sent again: its place in its topic, when its record was appended
-    (ms), its bytes (None: it is given up), and the headers that its topic reads."""
+    (ms), its bytes (None: it is given up), and the headers that its topic reads; of a record that
+    holds several events which one is sent (`ALL`: whatever it holds)."""
 
     partition: int
     offset: int
@@ -32,6 +37,7 @@ class Again:
     time_ms: int
     value: bytes | None
     headers: tuple[bytes | None, ...] = ()
+    element: int | None = None
 
 
 def blocks_of(topic: str, sent: Sequence[Again]) -> list[bytes]:
@@ -54,6 +60,8 @@ def _block(topic: str, sent: Sequence[Again]) -> Block:
         "_index": pa.array([one.index for one in sent], pa.int32()),
         GIVEN_UP: pa.array([one.value is None for one in sent], pa.bool_()),
     }
+    if any(one.element is not None for one in sent):
+        columns[ELEMENT] = pa.array([one.element for one in sent], pa.int32())
     for number in range(len(sent[0].headers)):
         own = [one.headers[number] for one in sent]
         columns[f"{HEADER}{number}"] = pa.array(own, pa.binary())
@@ -63,6 +71,14 @@ def _block(topic: str, sent: Sequence[Again]) -> Block:
         sent[0].partition,
         pa.RecordBatch.from_pydict(columns),
     )
+
+
+def elements_of(rows: pa.RecordBatch) -> npt.NDArray[np.int32] | None:
+    """Which event of each record is sent; None where each is one."""
+    if ELEMENT not in rows.schema.names:
+        return None
+    found: npt.NDArray[np.int32] = rows.column(ELEMENT).fill_null(ALL).to_numpy()
+    return found
 
 
 def are_given_up(rows: pa.RecordBatch) -> npt.NDArray[np.bool_]:

@@ -24,13 +24,12 @@ import pyarrow as pa
 from freshet.schemas.topics.topic import Freshness
 from freshet.schemas.wire import blocks
 from freshet.schemas.wire.blocks import NO_TICK
-from freshet.streams.intake.fates import fates
 from freshet.streams.intake.ledger import Ledger
-from freshet.streams.intake.task import IntakePlan, IntakeTask, fits
+from freshet.streams.intake.task import IntakePlan, IntakeTask, Settled, fates_of, fits
 from freshet.streams.log.contract import Batch
 from freshet.streams.operators.origins import Origin
 from freshet.streams.operators.task import Outputs, as_json, from_json
-from freshet.streams.redrive.records import are_given_up
+from freshet.streams.redrive.records import are_given_up, elements_of
 from freshet.streams.repartition.records import read
 
 # No event is as old.
@@ -82,6 +81,10 @@ class _Topic:
                 self._known.add(place)
                 new.append(row)
         return new, places[new]
+
+    def know(self, places: I64) -> None:
+        """What was had with others."""
+        self._known |= set(map(tuple, places.tolist()))
 
     def note(self, places: I64, codes: npt.NDArray[np.uint8]) -> None:
         self.had = Had(
@@ -145,8 +148,13 @@ class RedriveTask:
                 block.partition,
                 record,
             )
-            settled = topic.intake.settle(own.batch, own.moved)
-            codes[sent] = settled.code
+            moved = replace(own.moved, elements=elements_of(rows.take(pa.array(sent))))
+            settled = topic.intake.settle(own.batch, moved)
+            events, own_codes = _places_of(settled, places[sent])
+            # Of a record that holds several events each that was sent has a place.
+            places = np.concatenate([places[given_up], events])
+            codes = np.concatenate([codes[given_up], own_codes])
+            topic.know(events)
             routed = Outputs()
             topic.intake.route(settled, routed)
             # They are of now, however long ago their records were appended.
@@ -230,6 +238,14 @@ class RedriveTask:
             (topic.plan.appends_as, 0) for topic in self._topics.values() if len(topic.had.codes)
         ]
 
+    def counts(self) -> dict[str, dict[str, int]]:
+        """How many events that were sent again became what, by topics of which some were."""
+        found: dict[str, dict[str, int]] = {}
+        for topic in self._topics.values():
+            if len(topic.had.codes):
+                found |= topic.intake.counts()
+        return found
+
     def ledger(self, topic: str) -> Ledger:
         """Of the events that were sent again of a topic, by blocks of this log's offsets."""
         return self._topics[topic].intake.ledger.entries()
@@ -243,9 +259,23 @@ class RedriveTask:
         return {"finished": self._tick, "sent_again": sent}
 
 
+def _places_of(settled: Settled, letters: I64) -> tuple[I64, npt.NDArray[np.uint8]]:
+    """Where in their topic the events stand that were sent, and their codes: those of their
+    `letters`, or, of records that hold several, each that was meant."""
+    batch = settled.batch
+    moved = settled.moved
+    if batch.places is None or moved is None:
+        return letters, settled.code
+    places = np.stack([moved.partitions, moved.offsets, batch.places.astype(np.int64)], axis=1)
+    meant = moved.is_meant(batch.places)
+    if meant is None:
+        return places, settled.code
+    return places[meant], settled.code[meant]
+
+
 def names_of(plan: IntakePlan) -> dict[int, str]:
     """What became of an event that was sent again, by its code."""
-    named = dict(enumerate(fates(plan.topic)))
+    named = dict(enumerate(fates_of(plan)))
     return named | {GIVEN_UP: "given up", CRASHED: "crashed"}
 
 

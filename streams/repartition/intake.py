@@ -79,6 +79,10 @@ class MovedIntakeTask:
         """What another one had taken on by offset `at`."""
         self._intake.recall(known, at)
 
+    def counts(self) -> dict[str, dict[str, int]]:
+        """How many events became what."""
+        return self._intake.counts()
+
     def origins(self) -> list[Origin]:
         """Of whom what it appends is."""
         return self._intake.origins()

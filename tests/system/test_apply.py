@@ -9,10 +9,15 @@ from pathlib import Path
 
 import pytest
 
+from freshet.app import load
+from freshet.processes.versioned import chosen
+from freshet.settings import Settings, settings
 from freshet.versions import progress
+from freshet.versions.excluded import as_run
 from tests.system.applied_run import (
     Change,
     active,
+    active_file,
     alike,
     all_alive,
     applied,
@@ -21,7 +26,7 @@ from tests.system.applied_run import (
     edited,
     values,
 )
-from tests.system.operated_run import OperatedRun, command, until
+from tests.system.operated_run import COURIERS, OperatedRun, command, until
 
 pytestmark = pytest.mark.timeout(900)
 PARCELS = 30
@@ -149,6 +154,53 @@ def test_topics_and_schemas(run: OperatedRun) -> None:
     until(lambda: values(run, "punctuality:stairs")[0] == [4, 4, 4], "the new field is read")
     until(lambda: run.topic("returns").applied == 3, "the new topic is taken in")
     all_alive(run)
+
+
+def test_what_is_taken_out_of_views_is_out_from_one_moment_on_and_put_back(
+    run: OperatedRun,
+) -> None:
+    run.learn(PARCELS)
+    features = ("load:n_10m", "punctuality:late_10m")
+    until(lambda: sum(filter(None, values(run, "load:n_10m")[0])) >= PARCELS, "all are counted")
+    asked = ["handovers", "--where", "courier = 'ann'", "--why", "a scanner lied"]
+
+    def settled() -> bool:
+        told = run.cli("topics", "exclude", *asked)
+        assert told.status == 0, told
+        return "not settled yet" not in told.out
+
+    until(settled, "intake has saved that it took all of them")
+    before = values(run, *features)
+    number = active(run.folder)
+    lineages = set(run.learned())
+    with asked_meanwhile(run) as asking:
+        done = run.cli("topics", "exclude", *asked, "--apply")
+        assert done.status == 0, done
+        until(lambda: len(asking.answers) > 100, "it was asked")
+    assert asking.failed == []
+    connect_again(run)
+    assert active(run.folder) == number + 1
+    assert set(run.learned()) == lineages, "what was learned goes on"
+    without = values(run, *features)
+    ann = list(COURIERS).index("ann")
+    assert without[0][ann] is None
+    assert [v for i, v in enumerate(without[0]) if i != ann] == [
+        v for i, v in enumerate(before[0]) if i != ann
+    ]
+    assert without[1] == before[1], "views of other topics are what they were"
+    assert chosen(
+        as_run(load(run.file), run_settings(run)), str(run.file), run_settings(run)
+    ) == str(active_file(run.folder)), "a restart with the app's own file changes nothing of it"
+    back = ["topics", "exclude", "--revert", "1", "--why", "it was right", "--apply", "--run-dir"]
+    asked_back = command(*back, str(run.folder))
+    assert asked_back.status == 0, asked_back
+    connect_again(run)
+    until(lambda: values(run, *features) == before, "all is there again")
+    all_alive(run)
+
+
+def run_settings(run: OperatedRun) -> Settings:
+    return settings(run_dir=str(run.folder))
 
 
 def _step(folder: Path) -> str:

@@ -132,3 +132,13 @@ def test_a_reader_reads_of_one_cluster(kafka: str) -> None:
     with pytest.raises(ValueError, match="too many values"):
         log.reader(["theirs", "ours"], None)
     log.close()
+
+
+def test_the_apps_own_log_is_read_also_where_no_topic_is() -> None:
+    """What is sent again of dead letters stands there."""
+    away = fr.App("shop", topics=[topic("one", OTHER)])
+    assert {name: [t.name for t in own] for name, own in intakes(away).items()} == {
+        "intake": [],
+        "intake.one": ["one"],
+    }
+    assert role_names(away)[:2] == ["intake", "intake.one"]
