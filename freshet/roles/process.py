@@ -18,7 +18,7 @@ from freshet.app import App, load
 from freshet.declared.lineages import running
 from freshet.learners.snapshots.signing import create_key, publish
 from freshet.roles import preflight
-from freshet.roles.context import NICE, Context
+from freshet.roles.context import Context
 from freshet.roles.names import elsewhere
 from freshet.runs import logs
 from freshet.runs import record as run_record
@@ -30,6 +30,7 @@ from freshet.schemas.errors import (
     LogError,
 )
 from freshet.settings import Settings
+from freshet.streams.aside import aside, stand_aside
 from freshet.streams.catalog import open_log
 from freshet.streams.clock import WallClock
 from freshet.streams.control.channels import send
@@ -93,9 +94,9 @@ def run_role(
     module, function = ROLES[role]
     if part.staged and role != "serve":
         # It ends when its version is active: then others go on with its work.
-        os.nice(NICE)
+        stand_aside()
     try:
-        app = load(app_path)
+        app = aside(load, app_path) if part.staged else load(app_path)
         _refuse_other(app, app_path, digest)
         vitals = Vitals(role, f"{lasting}/{uuid.uuid4().hex[:8]}", Outages(stop))
         instance = f"{app.name}.{lasting}"
