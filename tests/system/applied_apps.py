@@ -9,7 +9,7 @@ import polars as pl
 
 import freshet as fr
 from freshet.features.aggregates import Aggregate
-from tests.toy_app import field, topics
+from tests.toy_app import PAYMENTS, field, topics
 
 FALLBACK = [fr.constant(0.3)]
 SLOW = fr.HashedLogistic(bits=10, rate=0.01, name="slow")
@@ -17,7 +17,6 @@ FAST = fr.HashedLogistic(bits=10)
 COUNTED: dict[str, Aggregate] = {"n": fr.count(over="1h"), "late": fr.mean("late", over="1h")}
 TILLS: dict[str, Aggregate] = {"n_2h": fr.count(over="2h"), "ewm": fr.decayed_mean("late", "1h")}
 IS_LATE = pl.col("late") > 10
-TIP = field("tip", "double")
 
 
 def declared(name: str) -> str:
@@ -84,3 +83,15 @@ FILTERED = made(
     reads=("n", "halves"),
 )
 LABEL = made(ORDERS_AS_THEY_ARE, PAYMENTS_AS_THEY_ARE, label=pl.col("late") > 20)
+
+
+def _with_a_field(name: str, schema_id: int) -> fr.App:
+    """Payments with a field that a view reads."""
+    fields = [*PAYMENTS["fields"], field(name, "double")]
+    payments = {**PAYMENTS, "schema_id": schema_id, "fields": fields}
+    return made(*_topics(schema=payments), {**COUNTED, "sum": fr.sum(name, over="2h")})
+
+
+TIPS = _with_a_field("tip", 3)
+# One field less and another one more, both of which are read.
+FEES = _with_a_field("fee", 4)

@@ -260,7 +260,7 @@ class AppliedRun:
             told = {
                 "orders": _records([(start + 1, events["orders"].encode(row)) for row in rows]),
                 "payments": _records(
-                    [(at, events["payments"].encode(paid)) for at, paid in payments_of(hour)]
+                    [(at, events["payments"].encode(_more(paid))) for at, paid in payments_of(hour)]
                 ),
             }
             answer = self.local.step(
@@ -285,7 +285,7 @@ class AppliedRun:
                     weights[task.name] = {key: at.tobytes() for key, at in arrays.items()}
             operator.checkpoint()
         found = Outcome(
-            {view.name: self._rows(view) for view in app.views},
+            {view.name: self.rows(view) for view in app.views},
             frame_of(model, blocks_of(local.log, app.examples_log_of(model))),
             weights,
             {topic.name: self._ledger(topic) for topic in app.topics},
@@ -294,7 +294,7 @@ class AppliedRun:
         local.__exit__(None, None, None)
         return found
 
-    def _rows(self, view: fr.View) -> Mapping[str, bytes]:
+    def rows(self, view: fr.View) -> Mapping[str, bytes]:
         keys = [shop.encode() for shop in SHOPS]
         (rows,) = self.store.read([RowKeys(self.active.stored_as(view), keys)])
         assert rows.present.all(), f"view {view.name} lacks rows"
@@ -303,6 +303,11 @@ class AppliedRun:
     def _ledger(self, topic: fr.Topic) -> Any:
         source = self.active.log_of(topic.name)
         return kept_by_run.ledger(self.local.log, self.given.checkpoints_url, topic, source, 0)
+
+
+def _more(paid: dict[str, Any]) -> dict[str, Any]:
+    """With values of fields that some apps have."""
+    return {**paid, "tip": len(paid["order_id"]) / 7, "fee": paid["at"] % 7_000 / 3}
 
 
 def _records(of: list[tuple[int, bytes]]) -> Records:

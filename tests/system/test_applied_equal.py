@@ -127,3 +127,25 @@ def test_a_lineage_that_was_started_goes_on_over_a_cut_over(tmp_path: Path) -> N
     assert len(alone.weights) == 3
     for name, learned in alone.weights.items():
         assert changed.weights[name] == learned
+
+
+def test_a_field_less_and_another_one_more_in_one_step(tmp_path: Path) -> None:
+    """While both versions are there each has its own field of all records."""
+    hours = range(HOURS.asked_at, HOURS.cut_over_at)
+    run = AppliedRun(tmp_path / "later", declared("TIPS"))
+    run.hours(range(HOURS.asked_at))
+    run.apply(declared("FEES"))
+    run.hours(hours)
+    still = run.rows(run.active.views[0])
+    run.cut_over()
+    run.hours(range(HOURS.cut_over_at, HOURS.end))
+    later = run.outcome()
+    undisturbed = AppliedRun(tmp_path / "undisturbed", declared("TIPS"))
+    undisturbed.hours(range(HOURS.cut_over_at))
+    assert still == undisturbed.outcome().rows["shops"]
+    start = never_changed(tmp_path / "start", declared("FEES"), HOURS)
+    assert later.ledgers == start.ledgers
+    # All of the west's was written by the schema of before, which knows of no fees.
+    for shop in ("north", "south"):
+        assert later.rows["shops"][shop] == start.rows["shops"][shop]
+    assert later.weights == start.weights
