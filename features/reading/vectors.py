@@ -209,10 +209,10 @@ class VectorPlan:
             age_ms=np.full(n, -1, np.int64),
         )
 
-    def warm(self) -> None:
+    def warm(self) -> Read:
         """Load every kernel that a question calls, by one that finds no rows. Else the first one
         waits for that, and its wait looks as if the store did not answer."""
-        self.read(MemoryStore(), {name: [None] for name in self.fields}, 1, 0)
+        return self.read(MemoryStore(), {name: [None] for name in self.fields}, 1, 0)
 
     def asks_store(self, columns: Columns) -> bool:
         """Whether a request with these columns reads any view."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from freshet.cli.option_groups import grouped
+from freshet.streams.aside import aside
 from freshet.terminal import say, terminal
 
 if TYPE_CHECKING:
@@ -104,7 +105,9 @@ def apply(
         asking.take_back(given)
     elif to_do.revert:
         asking.ask_back(given)
-    elif app is not None and not _asked(app, given, plan, to_do.yes):
+    # Requests must not notice that a plan is made: it takes more of a processor than all processes
+    # of a version take to start.
+    elif app is not None and not aside(_asked, app, given, plan, to_do.yes):
         raise SystemExit(ERROR)
     if not to_do.wait:
         raise SystemExit(NOTHING)

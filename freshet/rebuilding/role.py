@@ -22,10 +22,11 @@ from freshet.learners.model import Model
 from freshet.rebuilding.filler import Filler
 from freshet.rebuilding.works import work_of
 from freshet.roles import plans
-from freshet.roles.context import NICE, Context
+from freshet.roles.context import Context
 from freshet.roles.operators import planned
 from freshet.roles.reporter import Reporter
 from freshet.runs.opened import OpenedRun
+from freshet.streams.aside import NICE
 from freshet.streams.clock import WallClock
 from freshet.versions import progress
 
@@ -36,7 +37,9 @@ TELL_SECONDS = 1.0
 
 def run(ctx: Context) -> None:
     """Build all views that are to be built, one after the other, then columns, model by model."""
-    os.nice(NICE)
+    if not ctx.part.staged:
+        # One that is staged stands further aside already.
+        os.nice(NICE)
     url = ctx.settings.checkpoints_url
     reporter = Reporter(ctx)
     late = ctx.late()

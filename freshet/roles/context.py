@@ -43,7 +43,6 @@ from freshet.versions.lags import Lags, stored_views
 from freshet.versions.part import WHOLE, Part, active_and_kept, is_active
 from freshet.versions.record import StoredView, Versions
 
-NICE = 19  # of who is in nobody's way: there is no less
 log = structlog.get_logger()
 
 

@@ -16,7 +16,7 @@ from freshet.learners.snapshots.signing import Signer
 from freshet.learners.started import Started
 from freshet.learners.training.task import TrainTask
 from freshet.roles import plans
-from freshet.roles.context import NICE, Context, earlier_schemas, pace_of
+from freshet.roles.context import Context, earlier_schemas, pace_of
 from freshet.roles.names import archives, topics_of, trained_by
 from freshet.runs.archived import AppClock, kept_ms, shortened, stored_archive
 from freshet.runs.clusters import routed
@@ -27,6 +27,7 @@ from freshet.schemas.topics.topic import Topic
 from freshet.streams.archive.folder import ArchiveFolder
 from freshet.streams.archive.task import FILE_BYTES, HELD_BYTES, ArchiveTask, Rhythm, Start
 from freshet.streams.archive.trimming import Trimmer
+from freshet.streams.aside import NICE
 from freshet.streams.catalog import open_log
 from freshet.streams.clock import WallClock
 from freshet.streams.control.channels import Follower

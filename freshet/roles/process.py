@@ -18,7 +18,7 @@ from freshet.app import App, load
 from freshet.declared.lineages import running
 from freshet.learners.snapshots.signing import create_key, publish
 from freshet.roles import preflight
-from freshet.roles.context import NICE, Context
+from freshet.roles.context import Context
 from freshet.roles.names import elsewhere
 from freshet.runs import logs
 from freshet.runs import record as run_record
@@ -30,6 +30,7 @@ from freshet.schemas.errors import (
     LogError,
 )
 from freshet.settings import Settings
+from freshet.streams.aside import aside, stand_aside
 from freshet.streams.catalog import open_log
 from freshet.streams.clock import WallClock
 from freshet.streams.control.channels import send
@@ -95,9 +96,10 @@ def run_role(
     module, function = ROLES[role]
     if part.staged and role != "serve":
         # It ends when its version is active: then others go on with its work.
-        os.nice(NICE)
+        stand_aside()
     try:
-        app = _loaded(app_path, digest, given, part.version)
+        wanted = (app_path, digest, given, part.version)
+        app = aside(_loaded, *wanted) if part.staged else _loaded(*wanted)
         vitals = Vitals(role, f"{lasting}/{uuid.uuid4().hex[:8]}", Outages(stop))
         instance = f"{app.name}.{lasting}"
         own = open_log(given.log_url, instance, vitals.outages)
@@ -138,7 +140,7 @@ def run_role(
         raise SystemExit(1) from error
 
 
-def _loaded(app_path: str, digest: str, given: Settings, version: str) -> App:
+def _loaded(app_path: str, digest: str, given: Settings, version: int) -> App:
     """The app in the file, as it runs; one of this digest, if any is given."""
     if not digest:
         return as_run(load(app_path), given, version)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from freshet.schemas.errors import DefinitionError
+from freshet.versions.carried import carried
 from freshet.versions.record import Version
 from freshet.versions.routes import TopicRoutes, lacking
 
@@ -51,12 +52,12 @@ def _refuse_lacking(name: str, other: Version | None, of: TopicRoutes, target: V
     routes = other.topics.get(name)
     if routes is None or routes.digest != of.digest:
         return
-    fields = lacking(routes, of)
-    if fields:
+    if carried(routes, of) is None:
+        fields = lacking(routes, of)
         raise DefinitionError(
             f"topic {name}",
-            f"has other fields in version {target.number}, of which that needs some, and lacks "
-            f"there what version {other.number} reads: {', '.join(fields)}",
+            f"has other fields in version {target.number}, of which that needs some, and cannot "
+            f"have beside them what version {other.number} reads: {', '.join(fields)}",
             STEPS,
         )
 
@@ -79,8 +80,10 @@ def why_not_kept(active: Version, kept: Version) -> str:
         here = active.topics.get(name)
         if here is None or here.digest != routes.digest:
             continue
+        missing = carried(routes, here)
         fields = lacking(routes, here)
-        if fields:
+        # What has another name now is there as it was; what is gone is in no new record.
+        if fields and (missing is None or missing.fields):
             return f"topic {name} has no longer what it reads: {', '.join(fields)}"
     return ""
 
@@ -91,6 +94,8 @@ def guests(topic: str, own: Version, others: Sequence[Version]) -> list[TopicRou
     found = []
     for other in others:
         routes = other.topics.get(topic)
-        if routes is not None and routes.digest == here.digest and not lacking(routes, here):
+        if routes is None or routes.digest != here.digest:
+            continue
+        if carried(routes, here) is not None:
             found.append(routes)
     return found

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from freshet.schemas.topics.topic import Topic
 from freshet.streams.intake.task import IntakePlan
+from freshet.versions.carried import carried, carrying
 from freshet.versions.owners import guests
 from freshet.versions.record import Version, Versions
 from freshet.versions.routes import with_guests
@@ -42,7 +43,10 @@ class Part:
         versions = Versions(run_dir)
         own = versions.of(self.version)
         others = [versions.of(number) for number in self.fed]
-        return with_guests(plan, guests(plan.topic.name, own, others))
+        found = guests(plan.topic.name, own, others)
+        here = own.topics[plan.topic.name]
+        fed = with_guests(plan, found)
+        return carrying(fed, [carried(routes, here) for routes in found])
 
 
 WHOLE = Part()

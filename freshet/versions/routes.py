@@ -5,6 +5,7 @@ A route is names and row-wise expressions of Polars, which need no module of the
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import replace
 
@@ -13,6 +14,7 @@ import polars as pl
 from polars.exceptions import PolarsError
 
 from freshet.schemas.errors import ComponentError
+from freshet.schemas.events.field import NUMBERS
 from freshet.schemas.events.masks import Masked
 from freshet.streams.intake.task import CleanRoute, IntakePlan, LabelRoute
 
@@ -38,14 +40,15 @@ class Labels(msgspec.Struct, frozen=True):
 
 
 class TopicRoutes(msgspec.Struct, frozen=True):
-    """Of one topic as a version declares it: its digest, its fields with their types, and its
-    routes."""
+    """Of one topic as a version declares it: its digest, its fields with their types, its routes,
+    and the record of Avro that producers write by (empty where a registry knows that)."""
 
     digest: str
     fields: dict[str, str]
     clean: list[Clean]
     labels: list[Labels]
     erases: bool = False
+    record: str = ""
 
 
 def of_plan(plan: IntakePlan) -> TopicRoutes:
@@ -57,6 +60,7 @@ def of_plan(plan: IntakePlan) -> TopicRoutes:
         [_clean(route) for route in plan.clean],
         [_labels(route) for route in plan.labels],
         topic.tombstone == "delete",
+        "" if topic.registry is not None else json.dumps(topic.declared.avro),
     )
 
 
@@ -91,7 +95,16 @@ def reads(routes: TopicRoutes) -> set[str]:
 def lacking(routes: TopicRoutes, of: TopicRoutes) -> list[str]:
     """The fields that these routes read and that the topic, as another version declares it, has
     not, or has of another type."""
-    return sorted(name for name in reads(routes) if of.fields.get(name) != routes.fields.get(name))
+    return sorted(
+        name
+        for name in reads(routes)
+        if _kind(of.fields.get(name)) != _kind(routes.fields.get(name))
+    )
+
+
+def _kind(type_: str | None) -> str | None:
+    """Numbers are one kind: views and labels read wider ones as they read others."""
+    return "number" if type_ in NUMBERS else type_
 
 
 def with_guests(plan: IntakePlan, guests: Iterable[TopicRoutes]) -> IntakePlan:

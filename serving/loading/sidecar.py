@@ -152,7 +152,6 @@ def main(arguments: Sequence[str]) -> None:
     number, root, trainer_keys, qualifier_keys = arguments
     # Ctrl-C reaches the whole group; the scorer says when to end
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    os.nice(NICE)
     # Each time: keys may come after the scorer, and a signer may have a new one.
     opened = partial(archive_of, root, trainer_keys, qualifier_keys)
     channel = Channel(socket.socket(fileno=int(number)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import subprocess
@@ -18,7 +19,7 @@ from freshet.learners.snapshots.folder import Root
 from freshet.schemas.errors import ObjectStoreError
 from freshet.schemas.models.manifest import Identity, Manifest
 from freshet.serving.loading import sealed
-from freshet.serving.loading.sidecar import Channel, Reply
+from freshet.serving.loading.sidecar import NICE, Channel, Reply
 
 log = structlog.get_logger()
 ANSWER_SECONDS = 60.0  # the largest snapshot from a slow disk; the live one answers meanwhile
@@ -82,6 +83,10 @@ class Sidecar:
         self._child = subprocess.Popen(
             command, pass_fds=[theirs.fileno()], env={**os.environ, "PYTHONPATH": path}
         )
+        # At once, and not by itself: before it could, it has imported for half a second. It may have
+        # ended already.
+        with contextlib.suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, self._child.pid, NICE)
         # Ours of it: as long as it is open, the child's end would not be seen.
         theirs.close()
         self._channel = Channel(ours)

@@ -172,7 +172,11 @@ class Scorer:
     def warm(self) -> None:
         """Before the first question: what it needs is loaded."""
         for served in self.served.values():
-            served.plan.warm()
+            read = served.plan.warm()
+            # The first expression of Polars in a process takes ten times as long as a request.
+            for declared in served.model.fallback:
+                self._declared(served, declared, read)
+            self.card(served.model.name)
 
     def models(self) -> Sequence[str]:
         return tuple(self.served)
