@@ -41,7 +41,7 @@ from tests.bench.harness import Row, at_most
 
 DAYS = int(os.environ.get("FRESHET_BENCH_DAYS", "365"))
 BAR_SECONDS = 60.0
-STEP_MS = 86_400_000
+STEP_MS = 30 * 86_400_000
 # Of the past all is read, or it is whole.
 ENDS = ("lagging", "ready")
 
