@@ -66,7 +66,12 @@ def _repeats(sample: pa.ChunkedArray) -> bool:
 
 def table_of(data: bytes) -> pa.Table:
     """What `parquet` was given, facts in its metadata."""
-    return pq.read_table(pa.BufferReader(data))
+    return file_of(data).read()
+
+
+def file_of(data: bytes) -> pq.ParquetFile:
+    """The same, of which not all columns need be read."""
+    return pq.ParquetFile(pa.BufferReader(data))
 
 
 def facts_of(schema: pa.Schema) -> dict[str, Any]:
@@ -77,6 +82,6 @@ def facts_of(schema: pa.Schema) -> dict[str, Any]:
 
 def groups_of(data: bytes) -> Iterator[pa.Table]:
     """A file's groups of rows, one after the other."""
-    file = pq.ParquetFile(pa.BufferReader(data))
+    file = file_of(data)
     for number in range(file.num_row_groups):
         yield file.read_row_group(number)

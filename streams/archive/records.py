@@ -16,6 +16,7 @@ from freshet.schemas.text.columns import Texts
 from freshet.streams.log.contract import Batch, headers_type
 
 TIME = pa.timestamp("ms", "UTC")
+COLUMNS = ["offset", "time", "key", "value", "headers"]
 
 
 def columns_of(batch: Batch) -> dict[str, pa.Array]:

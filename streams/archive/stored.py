@@ -11,7 +11,7 @@ from freshet.streams.archive import block_rows, records
 from freshet.streams.archive.layout import ArchivedFile, Place, digest_of, task_of
 from freshet.streams.archive.log import Piece, PieceGone
 from freshet.streams.archive.manifest import named_files
-from freshet.streams.archive.parquet_files import table_of
+from freshet.streams.archive.parquet_files import file_of
 from freshet.streams.log.contract import Batch, TopicPartition
 from freshet.streams.objects import opened
 from freshet.streams.operators.checkpoints import positions
@@ -83,7 +83,8 @@ class StoredArchive:
 
 def batch_of(data: bytes, topic: str, partition: int) -> Batch:
     """The records of a file's bytes as they were read, in offset order, whichever kind it is of."""
-    table = table_of(data)
-    if block_rows.BLOCKS in (table.schema.metadata or {}):
-        return block_rows.batch_of(table, topic, partition)
-    return records.batch_of(table, topic, partition)
+    file = file_of(data)
+    if block_rows.BLOCKS in (file.schema_arrow.metadata or {}):
+        return block_rows.batch_of(file.read(), topic, partition)
+    # What was decoded of them is decoded again by whoever reads, as of a live log.
+    return records.batch_of(file.read(records.COLUMNS), topic, partition)
