@@ -28,6 +28,11 @@ class Seen(NamedTuple):
 class Case(Protocol):
     """One condition. Fed with all that is read up to a tick before that is reached."""
 
+    @property
+    def rests(self) -> bool:
+        """Whether nothing of late is there to look at: until something is read, all stays."""
+        ...
+
     def take(self, seen: Seen) -> None:
         """What was read before the next tick."""
         ...
@@ -49,6 +54,10 @@ class Expired:
         self._condition = condition
         self._window = Window(condition.over_ms, 1)
         self._why = ""
+
+    @property
+    def rests(self) -> bool:
+        return self._window.is_empty
 
     def take(self, seen: Seen) -> None:
         if seen.settled:
@@ -103,13 +112,17 @@ class Missing:
         return list(self._found.values())
 
     @property
+    def rests(self) -> bool:
+        return self._window.is_empty
+
+    @property
     def places(self) -> list[int]:
         """Of what is missing now, among all columns."""
         return [self._names.index(name) for name in self._found]
 
     def take(self, seen: Seen) -> None:
         if len(seen.missing):
-            self._window.add(len(seen.missing), seen.missing.sum(axis=0))
+            self._window.add(len(seen.missing), np.add.reduce(seen.missing, axis=0, dtype=np.int64))
 
     def reach(self, tick: int, usual: F64) -> str:
         rows, share = self._window.share(tick)

@@ -101,13 +101,15 @@ class Watch:
 
     def _missing(self, rows: ExampleRows, places: npt.NDArray[np.intp]) -> Bools:
         """Which columns are missing from the rows at these places, `[n, k]`."""
-        fixed = rows.fixed[places]
         # In a vector 0 is the hash of a category that is missing, and NaN such a number.
-        categories = fixed["categories"][:, : self._categories] == 0
-        return np.hstack([categories, np.isnan(fixed["numbers"])])
+        categories = rows.fixed["categories"][places, : self._categories] == 0
+        numbers = np.isnan(rows.fixed["numbers"][places])
+        return np.concatenate([categories, numbers], axis=1)
 
     def reach(self, tick: int) -> None:
         """All that was read before this tick was taken: decide of what is read from now on."""
+        if all(case.rests for case in self._cases.values()):
+            return
         # Else a fault that lasts became usual, and a model that lacks it answered again.
         self._usual.reach(tick, self._inputs.places if self._falls_back else ())
         usual = self._usual.at(tick)
