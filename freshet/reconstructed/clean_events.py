@@ -25,6 +25,8 @@ from freshet.streams.intake.task import Settled
 from freshet.streams.log.spans import PartitionSpans
 from freshet.streams.operators.task import Outputs
 
+FOR_EVER_MS = 1 << 62  # all is known
+
 
 class Piece(NamedTuple):
     """Rows that intake would have appended to the log `to`, of one source partition of a topic;
@@ -39,11 +41,14 @@ class Piece(NamedTuple):
 
 class Routed:
     """The rows of an app's topics, of those logs alone that are wanted. The app need never have
-    run: its topics are read where those of the same names in the `run` are."""
+    run: its topics are read where those of the same names in the `run` are. Of each partition at
+    `most` so many records are read, the oldest; `known_ms` is up to when those tell all."""
 
-    def __init__(self, run: OpenedRun, app: App) -> None:
+    def __init__(self, run: OpenedRun, app: App, most: int | None = None) -> None:
         self._run = run
         self._app = app
+        self._most = most
+        self.known_ms = FOR_EVER_MS
 
     def pieces(self, topic: Topic, wanted: Collection[str]) -> Iterator[Piece]:
         """In the order of each source partition, one partition after the other.
@@ -81,7 +86,11 @@ class Routed:
                 partition,
             )
             with PartitionSpans(self._run.log, log, partition, list(topic.headers.values())) as at:
-                for batch in at.read(max(first, at.first), at.after):
+                begin = max(first, at.first)
+                end = at.after
+                if self._most is not None:
+                    end = min(end, begin + self._most)
+                for batch in at.read(begin, end):
                     for settled in task.settle(batch):
                         yield from _pieces(
                             task,
@@ -90,6 +99,8 @@ class Routed:
                             partition,
                         )
                     reached = max(reached, batch.times.max())
+                if end < at.after:
+                    self.known_ms = min(self.known_ms, int(reached))
 
     def _recorded_as(self, topic: Topic) -> Topic:
         known = {recorded.name: recorded for recorded in self._run.app.topics}

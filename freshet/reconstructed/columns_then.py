@@ -27,9 +27,11 @@ I64 = npt.NDArray[np.int64]
 
 class ColumnsThen:
     """Of one model. Of a request is known what was logged with it, under whatever feature; what was
-    not is missing, and so are features that are made of it."""
+    not is missing, and so are features that are made of it. Of each partition of a topic at `most`
+    so many records are read, the oldest."""
 
-    def __init__(self, run: OpenedRun, model: Model) -> None:
+    def __init__(self, run: OpenedRun, model: Model, most: int | None = None) -> None:
+        self._most = most
         self._run = run
         self._model = model
         self._plan = vector_plan(run.app, model, missing_until(run, run.app, model))
@@ -73,14 +75,22 @@ class ColumnsThen:
             out.numbers[chosen] = read.vectors.numbers
         return out
 
-    def _as_of(self, moment: int) -> StoreThen:
-        store = self._store
-        if store is None:
-            store = self._store = store_then(
+    def known_ms(self) -> int:
+        """Up to when all is known of rows."""
+        return self._opened().known_ms
+
+    def _opened(self) -> StoreThen:
+        if self._store is None:
+            self._store = store_then(
                 self._run,
                 self._run.app,
                 self._model,
+                self._most,
             )
+        return self._store
+
+    def _as_of(self, moment: int) -> StoreThen:
+        store = self._opened()
         # Rows go on only: of a question that was logged late they begin once more.
         if self._newest_ms is not None and moment < self._newest_ms:
             store.begin_again()

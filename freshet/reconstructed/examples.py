@@ -73,17 +73,19 @@ def _is_labelled_alike(model: Model, known: Model) -> bool:
     return one == other and wait == known.label.topic.freshness.ms("label_wait")
 
 
-def store_then(run: OpenedRun, app: App, model: Model) -> StoreThen:
-    """The model's views, before the first of their events."""
+def store_then(run: OpenedRun, app: App, model: Model, most: int | None = None) -> StoreThen:
+    """The model's views, before the first of their events; of each partition of a topic `most` so
+    many records are read."""
     views = app.views_of(model)
     pieces: dict[str, list[Piece]] = {app.clean_log_of(view): [] for view in views}
-    routed = Routed(run, app)
+    routed = Routed(run, app, most)
     # Each topic once, however many views are over it.
     for topic in {topic.name: topic for view in views for topic in view.topics}.values():
         for piece in routed.pieces(topic, pieces):
             pieces[piece.to].append(piece)
     return StoreThen(
-        {app.stored_as(view): RowsThen(view, pieces[app.clean_log_of(view)]) for view in views}
+        {app.stored_as(view): RowsThen(view, pieces[app.clean_log_of(view)]) for view in views},
+        routed.known_ms,
     )
 
 

@@ -105,8 +105,9 @@ class RowsThen:
 class StoreThen:
     """Rows of several views, by their names in the store, as readers of features ask for them."""
 
-    def __init__(self, views: Mapping[str, RowsThen]) -> None:
+    def __init__(self, views: Mapping[str, RowsThen], known_ms: int) -> None:
         self._views = views
+        self.known_ms = known_ms  # later rows lack something
 
     def begin_again(self) -> None:
         """As before the first of all events."""
