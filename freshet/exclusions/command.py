@@ -76,8 +76,14 @@ def take_out(run_dir: str, asked: Asked, console: Console) -> int:
                 asked.why,
             )
         else:
-            wanted = _wanted(asked.topic or "", asked.events)
-            found = chosen(run, wanted)
+            wanted = _wanted(
+                asked.topic or "",
+                asked.events,
+            )
+            found = chosen(
+                run,
+                wanted,
+            )
             show_outline(outlined(run, found), console)
             made = exclusion_of(
                 run,
@@ -89,11 +95,21 @@ def take_out(run_dir: str, asked: Asked, console: Console) -> int:
         if not asked.apply:
             console.print("nothing was done; with --apply it is")
             return 0
-        done = carry_out(run, made)
+        done = carry_out(
+            run,
+            made,
+        )
         given = run.settings
-    console.print(f"exclusion {made.number} {_SAID[done]}", highlight=False, soft_wrap=True)
+    console.print(
+        f"exclusion {made.number} {_SAID[done]}",
+        highlight=False,
+        soft_wrap=True,
+    )
     if done is Done.ASKED:
-        return follow(given, as_json=False)
+        return follow(
+            given,
+            as_json=False,
+        )
     return 0
 
 

@@ -130,13 +130,20 @@ def carry_out(run: OpenedRun, made: Exclusion) -> Done:
         asking.refuse_where_nothing_runs(given)
     # Before anybody hears of it: whoever does finds it.
     if made not in record.every(url):
-        record.put(url, made)
+        record.put(
+            url,
+            made,
+        )
     if numbers is None:
         return Done.AT_RESTART if _runs(given) else Done.AT_START
     file = versions.app_file(versions.active())
     wanted = excluding(load(file), url, [*numbers, made.number])
     if not _runs(given):
-        _begin_with(versions, wanted, given)
+        _begin_with(
+            versions,
+            wanted,
+            given,
+        )
         return Done.AT_START
     before = excluding(load(file), url, [n for n in numbers if n != made.back])
     if made.back is not None and _is_kept(versions, before):
@@ -169,9 +176,14 @@ def _begin_with(versions: Taken, app: App, given: Settings) -> None:
         active = versions.active()
         number = versions.next_number()
         draft, made = drafted(versions, app, versions.app_file(active), number)
-        versions.adopt(draft, made)
+        versions.adopt(
+            draft,
+            made,
+        )
         versions.cut_over(Cutover(number, wall_now_ms(), active.number))
         run_record.write(app.name, str(versions.app_file(made)), given)
-        versions.prune([number, active.number])
+        versions.prune(
+            [number, active.number],
+        )
     finally:
         lock.close()

@@ -43,12 +43,20 @@ def compared(run: OpenedRun, before: Definitions | None) -> list[Compared]:
         views = [
             view.name
             for view in run.app.views_of(model)
-            if before is not None and before.knew(f"view {view.name}", view.facts)
+            if before is not None
+            and before.knew(
+                f"view {view.name}",
+                view.facts,
+            )
         ]
         if not views or before is None or not before.knew(f"model {model.name}", model.facts):
             continue
         try:
-            found += _of_model(run, model, views)
+            found += _of_model(
+                run,
+                model,
+                views,
+            )
         except FreshetError:  # a log or an archive that is gone: there is nothing to compare with
             continue
     return found
@@ -56,7 +64,11 @@ def compared(run: OpenedRun, before: Definitions | None) -> list[Compared]:
 
 def _of_model(run: OpenedRun, model: Model, views: list[str]) -> Iterator[Compared]:
     layout = Layout.of(model.vectors)
-    then = ColumnsThen(run, model, MOST_RECORDS)
+    then = ColumnsThen(
+        run,
+        model,
+        MOST_RECORDS,
+    )
     names = [*model.vectors.categories, *model.vectors.numbers]
     of_views = {
         view: [at for at, name in enumerate(names) if name.startswith(f"{view}.")] for view in views
@@ -67,7 +79,10 @@ def _of_model(run: OpenedRun, model: Model, views: list[str]) -> Iterator[Compar
         # Only what was logged by all that is read now can be compared.
         if layout.lacking(layout_of(rows)):
             continue
-        fixed = fixed_of(rows, layout)
+        fixed = fixed_of(
+            rows,
+            layout,
+        )
         asked = rows.column("kind").to_numpy() == ASKED
         chosen = np.flatnonzero(asked & (fixed["asked_at"] <= then.known_ms()))
         chosen = chosen[: MOST_QUESTIONS - questions]

@@ -55,7 +55,12 @@ def frozen(
         if release.on and by is None:
             continue
         why = f"let through by {by}" if release.on else f"releases are off, by {release.by}"
-        served = Frozen(model, order.lineage, order.number, why)
+        served = Frozen(
+            model,
+            order.lineage,
+            order.number,
+            why,
+        )
         for view in _views_of(before, model, order.lineage):
             found.setdefault(view, []).append(served)
     return found
@@ -70,6 +75,8 @@ def _views_of(before: Definitions, model: str, lineage: str) -> set[str]:
         # A lineage is called by its learner, what started it, and a digest.
         if learner == thing or not lineage.startswith(f"{learner}-"):
             continue
-        names = facts.get("features", "").split(", ")
+        names = facts.get("features", "").split(
+            ", ",
+        )
         found |= {view for view in views if any(name.startswith(f"{view}.") for name in names)}
     return found
