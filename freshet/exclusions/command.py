@@ -116,7 +116,6 @@ def take_out(run_dir: str, asked: Asked, console: Console) -> int:
 _SAID = {
     Done.ASKED: "is asked for; it goes on where this command is interrupted",
     Done.AT_START: "holds from the next start of the run on",
-    Done.AT_RESTART: "holds once the run was stopped and started again",
 }
 
 

@@ -15,7 +15,7 @@ from freshet.processes.versioned import Taken, drafted
 from freshet.runs import record as run_record
 from freshet.runs.lock import RunLock
 from freshet.runs.opened import OpenedRun
-from freshet.schemas.errors import LogError, RequestError
+from freshet.schemas.errors import DefinitionError, LogError, RequestError
 from freshet.schemas.wire.facts import one_line
 from freshet.settings import Settings
 from freshet.streams.admission.excluded import runs_of
@@ -26,12 +26,10 @@ from freshet.versions.record import Cutover
 
 
 class Done(Enum):
-    """What came of it: it is being built beside what runs, it begins with the next start, or with
-    the next start of a run that goes on and cannot be changed."""
+    """What came of it: it is being built beside what runs, or begins with the next start."""
 
     ASKED = "asked"
     AT_START = "at start"
-    AT_RESTART = "at restart"
 
 
 def every(run: OpenedRun) -> list[tuple[Exclusion, bool]]:
@@ -126,8 +124,8 @@ def carry_out(run: OpenedRun, made: Exclusion) -> Done:
     url = given.checkpoints_url
     numbers = held(given)
     versions = Taken(given.local_path)
-    if numbers is not None and _runs(given):
-        asking.refuse_where_nothing_runs(given)
+    if _runs(given):
+        _refuse_without_versions(given, numbers)
     # Before anybody hears of it: whoever does finds it.
     if made not in record.every(url):
         record.put(
@@ -135,7 +133,7 @@ def carry_out(run: OpenedRun, made: Exclusion) -> Done:
             made,
         )
     if numbers is None:
-        return Done.AT_RESTART if _runs(given) else Done.AT_START
+        return Done.AT_START
     file = versions.app_file(versions.active())
     wanted = excluding(load(file), url, [*numbers, made.number])
     if not _runs(given):
@@ -152,6 +150,17 @@ def carry_out(run: OpenedRun, made: Exclusion) -> Done:
     else:
         asking.ask(wanted, str(file), given)
     return Done.ASKED
+
+
+def _refuse_without_versions(given: Settings, numbers: list[int] | None) -> None:
+    """Its roles would declare something else than the run, as soon as one is started again."""
+    if numbers is None:
+        raise DefinitionError(
+            f"run in {given.local_path}",
+            "goes on from its app's own folder, and cannot be changed meanwhile",
+            "Stop it, take the events out, and start it again.",
+        )
+    asking.refuse_where_nothing_runs(given)
 
 
 def _is_kept(versions: Taken, app: App) -> bool:
