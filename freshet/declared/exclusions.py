@@ -72,10 +72,17 @@ def put(url: str, made: Exclusion) -> None:
     """Raises `RequestError` where another one of its number is there."""
     fs, root = opened(url)
     folder = f"{root.rstrip('/')}/{FOLDER}"
-    fs.makedirs(folder, exist_ok=True)
+    fs.makedirs(
+        folder,
+        exist_ok=True,
+    )
     text = msgspec.json.format(msgspec.json.encode(made))
     try:
-        put_new(fs, f"{folder}/{made.number:06}{SUFFIX}", text)
+        put_new(
+            fs,
+            f"{folder}/{made.number:06}{SUFFIX}",
+            text,
+        )
     except FileExistsError as error:
         raise RequestError(
             f"topic {made.topic}",

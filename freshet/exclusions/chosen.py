@@ -97,9 +97,15 @@ def chosen(run: OpenedRun, wanted: Wanted) -> Chosen:
         RequestError: there is no such topic, no view is over it, or what is wanted cannot be told.
         LogError: the log cannot be read.
     """
-    topic = _topic(run, wanted.topic)
+    topic = _topic(
+        run,
+        wanted.topic,
+    )
     known = _columns(topic)
-    until, unsettled = _settled(run, topic)
+    until, unsettled = _settled(
+        run,
+        topic,
+    )
     frame = lazy_frame_of(run, topic, until).select(
         *(pl.col(name).alias(_known(name)) for name in (*PLACE, "appended_at")),
         pl.col("fate").cast(pl.String).alias(_known("fate")),
@@ -110,7 +116,11 @@ def chosen(run: OpenedRun, wanted: Wanted) -> Chosen:
         events = frame.filter(conditions).collect()
     except pl.exceptions.PolarsError as error:
         raise _refused(wanted.where, f"cannot be evaluated: {error}", list(known)) from error
-    return Chosen(topic, events, unsettled)
+    return Chosen(
+        topic,
+        events,
+        unsettled,
+    )
 
 
 def _known(name: str) -> str:
@@ -203,12 +213,19 @@ def _parsed(text: str, known: list[str]) -> pl.Expr:
     except pl.exceptions.PolarsError as error:
         raise _refused(text, f"is no expression: {error}", known) from error
     try:
-        refuse_others(expression, "")
+        refuse_others(
+            expression,
+            "",
+        )
     except DefinitionError as error:
         raise _refused(text, error.cause, known) from error
     unknown = [name for name in fields_of(expression) if name not in known]
     if unknown:
-        raise _refused(text, f"reads {unknown[0]!r}, which no event has", known)
+        raise _refused(
+            text,
+            f"reads {unknown[0]!r}, which no event has",
+            known,
+        )
     return expression
 
 
@@ -221,10 +238,19 @@ def _settled(run: OpenedRun, topic: Topic) -> tuple[dict[int, int], int]:
     until = {}
     later = 0
     for partition, (_, end) in bounds.spans.items():
-        task = plans.kept_as(run.app, f"intake:{topic.name}:{partition}")
+        task = plans.kept_as(
+            run.app,
+            f"intake:{topic.name}:{partition}",
+        )
         saved = [at for identity, at in positions(url, task) if identity == bounds.identity]
-        until[partition] = max(saved, default=0)
-        later += max(0, end - until[partition])
+        until[partition] = max(
+            saved,
+            default=0,
+        )
+        later += max(
+            0,
+            end - until[partition],
+        )
     return until, later
 
 

@@ -76,8 +76,14 @@ def take_out(run_dir: str, asked: Asked, console: Console) -> int:
                 asked.why,
             )
         else:
-            wanted = _wanted(asked.topic or "", asked.events)
-            found = chosen(run, wanted)
+            wanted = _wanted(
+                asked.topic or "",
+                asked.events,
+            )
+            found = chosen(
+                run,
+                wanted,
+            )
             show_outline(outlined(run, found), console)
             made = exclusion_of(
                 run,
@@ -89,18 +95,27 @@ def take_out(run_dir: str, asked: Asked, console: Console) -> int:
         if not asked.apply:
             console.print("nothing was done; with --apply it is")
             return 0
-        done = carry_out(run, made)
+        done = carry_out(
+            run,
+            made,
+        )
         given = run.settings
-    console.print(f"exclusion {made.number} {_SAID[done]}", highlight=False, soft_wrap=True)
+    console.print(
+        f"exclusion {made.number} {_SAID[done]}",
+        highlight=False,
+        soft_wrap=True,
+    )
     if done is Done.ASKED:
-        return follow(given, as_json=False)
+        return follow(
+            given,
+            as_json=False,
+        )
     return 0
 
 
 _SAID = {
     Done.ASKED: "is asked for; it goes on where this command is interrupted",
     Done.AT_START: "holds from the next start of the run on",
-    Done.AT_RESTART: "holds once the run was stopped and started again",
 }
 
 

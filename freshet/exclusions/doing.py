@@ -15,7 +15,7 @@ from freshet.processes.versioned import Taken, drafted
 from freshet.runs import record as run_record
 from freshet.runs.lock import RunLock
 from freshet.runs.opened import OpenedRun
-from freshet.schemas.errors import LogError, RequestError
+from freshet.schemas.errors import DefinitionError, LogError, RequestError
 from freshet.schemas.wire.facts import one_line
 from freshet.settings import Settings
 from freshet.streams.admission.excluded import runs_of
@@ -26,12 +26,10 @@ from freshet.versions.record import Cutover
 
 
 class Done(Enum):
-    """What came of it: it is being built beside what runs, it begins with the next start, or with
-    the next start of a run that goes on and cannot be changed."""
+    """What came of it: it is being built beside what runs, or begins with the next start."""
 
     ASKED = "asked"
     AT_START = "at start"
-    AT_RESTART = "at restart"
 
 
 def every(run: OpenedRun) -> list[tuple[Exclusion, bool]]:
@@ -126,17 +124,24 @@ def carry_out(run: OpenedRun, made: Exclusion) -> Done:
     url = given.checkpoints_url
     numbers = held(given)
     versions = Taken(given.local_path)
-    if numbers is not None and _runs(given):
-        asking.refuse_where_nothing_runs(given)
+    if _runs(given):
+        _refuse_without_versions(given, numbers)
     # Before anybody hears of it: whoever does finds it.
     if made not in record.every(url):
-        record.put(url, made)
+        record.put(
+            url,
+            made,
+        )
     if numbers is None:
-        return Done.AT_RESTART if _runs(given) else Done.AT_START
+        return Done.AT_START
     file = versions.app_file(versions.active())
     wanted = excluding(load(file), url, [*numbers, made.number])
     if not _runs(given):
-        _begin_with(versions, wanted, given)
+        _begin_with(
+            versions,
+            wanted,
+            given,
+        )
         return Done.AT_START
     before = excluding(load(file), url, [n for n in numbers if n != made.back])
     if made.back is not None and _is_kept(versions, before):
@@ -145,6 +150,17 @@ def carry_out(run: OpenedRun, made: Exclusion) -> Done:
     else:
         asking.ask(wanted, str(file), given)
     return Done.ASKED
+
+
+def _refuse_without_versions(given: Settings, numbers: list[int] | None) -> None:
+    """Its roles would declare something else than the run, as soon as one is started again."""
+    if numbers is None:
+        raise DefinitionError(
+            f"run in {given.local_path}",
+            "goes on from its app's own folder, and cannot be changed meanwhile",
+            "Stop it, take the events out, and start it again.",
+        )
+    asking.refuse_where_nothing_runs(given)
 
 
 def _is_kept(versions: Taken, app: App) -> bool:
@@ -169,9 +185,14 @@ def _begin_with(versions: Taken, app: App, given: Settings) -> None:
         active = versions.active()
         number = versions.next_number()
         draft, made = drafted(versions, app, versions.app_file(active), number)
-        versions.adopt(draft, made)
+        versions.adopt(
+            draft,
+            made,
+        )
         versions.cut_over(Cutover(number, wall_now_ms(), active.number))
         run_record.write(app.name, str(versions.app_file(made)), given)
-        versions.prune([number, active.number])
+        versions.prune(
+            [number, active.number],
+        )
     finally:
         lock.close()

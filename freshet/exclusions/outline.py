@@ -41,14 +41,35 @@ def outlined(run: OpenedRun, chosen: Chosen) -> Outline:
         is_label = model.label.topic.name == name
         if not views and not is_label:
             continue
-        asked = read(run, model)
-        saw = _saw(model, asked, chosen, views)
+        asked = read(
+            run,
+            model,
+        )
+        saw = _saw(
+            model,
+            asked,
+            chosen,
+            views,
+        )
         if is_label:
-            saw |= _labelled(model, asked, chosen)
-        seen += by_lineages(run, model, asked, saw)
+            saw |= _labelled(
+                model,
+                asked,
+                chosen,
+            )
+        seen += by_lineages(
+            run,
+            model,
+            asked,
+            saw,
+        )
         day = datetime.fromtimestamp(chosen.begins_ms / 1_000, UTC).date()
         correct.append(f"freshet retrain {model.name} --except \"day >= '{day}'\"")
-    return Outline(chosen, seen, correct)
+    return Outline(
+        chosen,
+        seen,
+        correct,
+    )
 
 
 def _saw(model: Model, asked: Read, chosen: Chosen, views: list[View]) -> Bools:
@@ -69,7 +90,10 @@ def _saw(model: Model, asked: Read, chosen: Chosen, views: list[View]) -> Bools:
 
 def _labelled(model: Model, asked: Read, chosen: Chosen) -> Bools:
     """Questions whose label is of one of the events."""
-    return _is_in(asked.rows.texts["id"], chosen.folded[model.label.id])
+    return _is_in(
+        asked.rows.texts["id"],
+        chosen.folded[model.label.id],
+    )
 
 
 def _is_in(texts: Texts, values: pl.Series) -> Bools:

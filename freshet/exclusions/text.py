@@ -35,7 +35,11 @@ def show_outline(outline: Outline, console: Console) -> None:
             f"{count(chosen.unsettled)} records are not settled yet, and none of them is chosen",
             soft_wrap=True,
         )
-    seen = _table("kind", "who saw them", of="count")
+    seen = _table(
+        "kind",
+        "who saw them",
+        of="count",
+    )
     for one in outline.seen:
         seen.add_row(
             marked("{}", one.kind),
@@ -46,7 +50,12 @@ def show_outline(outline: Outline, console: Console) -> None:
     if outline.correct:
         console.print("what was answered and learned stays as it was; to learn it without them:")
     for command in outline.correct:
-        console.print(f"  {command}", highlight=False, markup=False, soft_wrap=True)
+        console.print(
+            f"  {command}",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+        )
 
 
 def show_exclusions(found: Iterable[tuple[Exclusion, bool]], console: Console) -> None:
@@ -82,6 +91,13 @@ def show_exclusions(found: Iterable[tuple[Exclusion, bool]], console: Console) -
 def _table(*names: str, of: str) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     for name in names:
-        table.add_column(name, overflow="fold")
-    table.add_column(of, justify="right", no_wrap=True)
+        table.add_column(
+            name,
+            overflow="fold",
+        )
+    table.add_column(
+        of,
+        justify="right",
+        no_wrap=True,
+    )
     return table

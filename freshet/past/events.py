@@ -52,7 +52,11 @@ def lazy_frame_of(
         columns = list(wanted) if wanted is not None else list(schema)
         left = most
         for frame in _frames(run, topic, columns, until or {}):
-            frame = _as_excluded(frame, taken_out, topic)
+            frame = _as_excluded(
+                frame,
+                taken_out,
+                topic,
+            )
             if predicate is not None:
                 frame = frame.filter(predicate)
             if left is not None:
@@ -62,7 +66,10 @@ def lazy_frame_of(
             if left == 0:
                 return
 
-    return register_io_source(read_batches, schema=schema)
+    return register_io_source(
+        read_batches,
+        schema=schema,
+    )
 
 
 def schema_of(topic: Topic) -> dict[str, Any]:
@@ -96,7 +103,10 @@ def _frames(
     run: OpenedRun, topic: Topic, columns: Sequence[str], until: Mapping[int, int]
 ) -> Iterator[pl.DataFrame]:
     plan = intake_plan(run.app, topic, run.earlier(topic))
-    letters = letters_of(run, topic)
+    letters = letters_of(
+        run,
+        topic,
+    )
     wanted = [name.removeprefix(EVENT) for name in columns if name.startswith(EVENT)]
     log = run.app.settled_log_of(topic)
     for partition in sorted(run.log.bounds(log).spans):
@@ -126,7 +136,12 @@ def _frames(
                 until.get(partition),
             )
         for settled in found:
-            frame = _frame(plan, settled, partition, wanted)
+            frame = _frame(
+                plan,
+                settled,
+                partition,
+                wanted,
+            )
             yield frame.join(letters, on=PLACE, how="left", maintain_order="left").with_columns(
                 fate=pl.coalesce("dead:" + pl.col("reason"), pl.col("fate").cast(pl.String)).cast(
                     pl.Enum(_fates(topic))

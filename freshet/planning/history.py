@@ -11,6 +11,8 @@ import numpy as np
 
 from freshet.app import App
 from freshet.hydration import record as hydrations
+from freshet.planning.compared import Compared
+from freshet.planning.frozen import Frozen
 from freshet.schemas.errors import LogError
 from freshet.schemas.topics.digests import hashed
 from freshet.schemas.wire.messages import Status
@@ -41,12 +43,16 @@ class OfLog(NamedTuple):
 @dataclass(frozen=True)
 class History:
     """Of an app's logs, by name; those that are not there are left out. `rate` is in records a
-    second, `measured` says by what it is known (empty: it is a guess)."""
+    second, `measured` says by what it is known (empty: it is a guess). `compared` is what came of
+    recomputing what was served, `frozen` are snapshots by the views that they read, where a person
+    has said that they are served."""
 
     now_ms: int
     logs: Mapping[str, OfLog] = field(default_factory=dict)
     rate: float = USUAL_RATE
     measured: str = ""
+    compared: Sequence[Compared] = ()
+    frozen: Mapping[str, Sequence[Frozen]] = field(default_factory=dict)
 
     def of(self, log: str) -> OfLog:
         return self.logs.get(log, OfLog())

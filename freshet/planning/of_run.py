@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from freshet.app import App
 from freshet.declared import definitions
+from freshet.declared.definitions import Definitions
+from freshet.planning.compared import compared
+from freshet.planning.frozen import frozen
 from freshet.planning.history import History, history
 from freshet.planning.plan import Plan, plan
 from freshet.runs import record as run_record
 from freshet.runs.archived import over_archive
 from freshet.runs.clusters import routed
+from freshet.runs.opened import OpenedRun
 from freshet.settings import Settings
 from freshet.streams.catalog import open_log
 from freshet.streams.clock import WallClock
@@ -28,10 +33,10 @@ def planned(app: App, given: Settings) -> Plan:
     run_record.check(app.name, given)
     given = _as_run(given)
     before = definitions.read(given.checkpoints_url)
-    return plan(app, before, given, _history(app, given))
+    return plan(app, before, given, _history(app, before, given))
 
 
-def _history(app: App, given: Settings) -> History:
+def _history(app: App, before: Definitions | None, given: Settings) -> History:
     now_ms = WallClock().now_ms()
     # Opening it would make an empty one.
     if "://" not in given.log_url and not Path(given.log_url).is_dir():
@@ -42,7 +47,12 @@ def _history(app: App, given: Settings) -> History:
         given,
     )
     try:
-        return history(app, log, given.checkpoints_url, now_ms)
+        found = history(app, log, given.checkpoints_url, now_ms)
+        return replace(
+            found,
+            compared=compared(OpenedRun(app, log, given), before),
+            frozen=frozen(app, before, log, given),
+        )
     finally:
         log.close()
 

@@ -14,6 +14,8 @@ from freshet.declared.definitions import Definitions
 from freshet.features.keeping import reach_ms
 from freshet.features.views.view import View
 from freshet.planning.changes import Change, changes
+from freshet.planning.compared import Compared
+from freshet.planning.frozen import Frozen
 from freshet.planning.history import History, OfLog
 from freshet.schemas.errors import DefinitionError
 from freshet.schemas.topics.digests import Facts, hashed
@@ -37,7 +39,8 @@ class Planned(msgspec.Struct, frozen=True):
     """What is declared otherwise of one thing (`view load`), and what comes of it: `how` it is
     (added, changed, removed, indirectly affected), of which `kind`; the `differences` in words;
     what is refilled, which lineages `start_cold` or `learn_anew` from the past, and from when on
-    (ms) features are `complete_from` that reach back behind what there is."""
+    (ms) features are `complete_from` that reach back behind what there is. Of a view that is there
+    no more `kept_by` are served snapshots that read it, and stay until a person lets others."""
 
     thing: str
     how: str
@@ -47,6 +50,7 @@ class Planned(msgspec.Struct, frozen=True):
     start_cold: list[str] = []
     learn_anew: list[str] = []
     complete_from: dict[str, int] = {}
+    kept_by: list[Frozen] = []
 
 
 class Fingerprint(msgspec.Struct, frozen=True):
@@ -61,7 +65,8 @@ class Fingerprint(msgspec.Struct, frozen=True):
 
 class Plan(msgspec.Struct, frozen=True):
     """`goes_on` are the things that go on as they are, lineages among them. `rate` is in records a
-    second; `measured` says how it is known (empty: it is a guess)."""
+    second; `measured` says how it is known (empty: it is a guess). `compared` is how much of what
+    was served of existing views comes out of the past as it was, by a sample."""
 
     app: str
     made_at_ms: int
@@ -70,6 +75,7 @@ class Plan(msgspec.Struct, frozen=True):
     rate: float
     measured: str
     fingerprint: Fingerprint
+    compared: list[Compared] = []
 
 
 def plan(app: App, before: Definitions | None, given: Settings, found: History) -> Plan:
@@ -90,6 +96,7 @@ def plan(app: App, before: Definitions | None, given: Settings, found: History) 
         round(found.rate),
         found.measured,
         _fingerprint(app, declared, before, given, found),
+        list(found.compared) if planned else [],
     )
 
 
@@ -101,6 +108,9 @@ def _planned(change: Change, app: App, changed: set[str], found: History) -> Pla
         change.kind,
         list(change.differences),
     )
+    is_gone = change.how == "removed" or change.makes_anew
+    if change.is_of == "view" and is_gone:
+        told = replace(told, kept_by=list(found.frozen.get(change.name, ())))
     if change.how == "removed" or not change.makes_anew:
         return told
     if change.is_of == "topic":

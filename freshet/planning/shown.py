@@ -20,6 +20,12 @@ def lines(plan: Plan) -> Iterator[str]:
         yield from _of(change)
     if plan.goes_on:
         yield f"as they are: {', '.join(plan.goes_on)}"
+    for of in plan.compared:
+        yield (
+            f"view {of.view}: of {count(of.values)} values that model {of.model} was served "
+            f"({count(of.questions)} questions, the oldest) {count(of.unequal)} come out otherwise "
+            f"of the past ({of.unequal / of.values:.1%})"
+        )
     if any(change.refill is not None for change in plan.changes):
         how = plan.measured or "which this run has not measured yet"
         yield f"times are for {count(plan.rate)} records a second, {how}"
@@ -37,6 +43,11 @@ def _of(change: Planned) -> Iterator[str]:
         yield "  of columns that were not logged it learns what can be known of the past"
     if change.start_cold:
         yield f"  starts cold, from what is asked from then on: {', '.join(change.start_cold)}"
+    for kept in change.kept_by:
+        yield (
+            f"  read by snapshot {kept.number} of {kept.model} {kept.lineage}, which is served "
+            f"({kept.why}): the old version's rows are needed as long as that is"
+        )
     for feature, at in change.complete_from.items():
         when = f"{moment(at)} UTC"
         yield f"  {feature} is complete from {when} on, null until then: older records are gone"

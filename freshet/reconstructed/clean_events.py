@@ -43,27 +43,36 @@ class Piece(NamedTuple):
     reached: npt.NDArray[np.int64]
 
 
+class Part(NamedTuple):
+    """Offsets of one partition, from `begin` on."""
+
+    spans: PartitionSpans
+    begin: int
+    after: int
+
+
 class CleanStream:
     """The clean events of one partition of a topic, from its start on: up to one moment after the
     other. To be closed."""
 
     def __init__(
         self,
-        spans: PartitionSpans,
-        first: int,
+        part: Part,
         once_more: OnceMore,
         origin: str,
     ) -> None:
+        spans = part.spans
         self.name = f"{spans.topic}:{spans.partition}"
         self._spans = spans
+        self._after = part.after
         self._once_more = once_more
         self._origin = origin
         self._reached = np.int64(blocks.NO_TICK)
-        self._begin(max(first, spans.first))
+        self._begin(part.begin)
 
     def _begin(self, at: int) -> None:
         self._at = at
-        self._batches = self._spans.read(at, self._spans.after)
+        self._batches = self._spans.read(at, self._after)
         self._next: Batch | None = None  # read, and not settled
 
     @property
@@ -74,7 +83,7 @@ class CleanStream:
     @property
     def left(self) -> int:
         """Offsets that were not settled."""
-        return max(0, self._spans.after - self._at)
+        return max(0, self._after - self._at)
 
     def horizon(self) -> int | None:
         """The moment before which all is read that was appended, without reading on; None where
@@ -148,11 +157,14 @@ class CleanStream:
 
 class Routed:
     """The rows of an app's topics, of those logs alone that are wanted. The app need never have
-    run: its topics are read where those of the same names in the `run` are."""
+    run: its topics are read where those of the same names in the `run` are. Of each partition at
+    `most` so many records are read, the oldest; `known_ms` is up to when those tell all."""
 
-    def __init__(self, run: OpenedRun, app: App) -> None:
+    def __init__(self, run: OpenedRun, app: App, most: int | None = None) -> None:
         self._run = run
         self._app = app
+        self._most = most
+        self.known_ms = END_MS
 
     def pieces(self, topic: Topic, wanted: Collection[str]) -> Iterator[Piece]:
         """In the order of each source partition, one partition after the other.
@@ -190,8 +202,16 @@ class Routed:
             names = list(topic.headers.values())
             spans = PartitionSpans(self._run.log, log, partition, names)
             once_more = OnceMore(plan, partition, taken)
-            found.append(CleanStream(spans, first, once_more, plan.appends_as))
+            found.append(CleanStream(self._part(spans, first), once_more, plan.appends_as))
         return found
+
+    def _part(self, spans: PartitionSpans, first: int) -> Part:
+        begin = max(first, spans.first)
+        after = spans.after
+        if self._most is not None and begin + self._most < after:
+            after = begin + self._most
+            self.known_ms = min(self.known_ms, _appended_ms(spans, after - 1))
+        return Part(spans, begin, after)
 
     def _recorded_as(self, topic: Topic) -> Topic:
         known = {recorded.name: recorded for recorded in self._run.app.topics}
@@ -215,6 +235,14 @@ class Routed:
             log,
             partition,
         )
+
+
+def _appended_ms(spans: PartitionSpans, offset: int) -> int:
+    """When the record at an offset was appended, or the next one that there is."""
+    for batch in spans.read(offset, spans.after):
+        if len(batch):
+            return int(batch.times[0])
+    return END_MS
 
 
 def in_order(pieces: Sequence[Piece]) -> npt.NDArray[np.intp]:

@@ -40,12 +40,29 @@ class Saved(Protocol):
         ...
 
 
+class Unsaved:
+    """Nowhere: all is read from the beginning."""
+
+    def before(self, moment_ms: int) -> Arrays | None:
+        return None
+
+    def save(self, store: StoreThen) -> None:
+        return None
+
+
 class ColumnsThen:
     """Of one model. Of a request is known what was logged with it, under whatever feature; what was
-    not is missing, and so are features that are made of it. Rows go on from what was `saved`. To be
-    closed."""
+    not is missing, and so are features that are made of it. Rows go on from what was `saved`. Of
+    each partition of a topic at `most` so many records are read, the oldest. To be closed."""
 
-    def __init__(self, run: OpenedRun, model: Model, saved: Saved) -> None:
+    def __init__(
+        self,
+        run: OpenedRun,
+        model: Model,
+        saved: Saved,
+        most: int | None = None,
+    ) -> None:
+        self._most = most
         self._run = run
         self._model = model
         self._saved = saved
@@ -95,13 +112,27 @@ class ColumnsThen:
             out.numbers[chosen] = read.vectors.numbers
         return out
 
+    def known_ms(self) -> int:
+        """Up to when all is known of rows."""
+        if self.store is None:
+            self.store = self._begun()
+        return self.store.known_ms
+
+    def _begun(self) -> StoreThen:
+        return store_then(
+            self._run,
+            self._run.app,
+            self._model,
+            self._most,
+        )
+
     def _from_to(self, first_ms: int, last_ms: int) -> StoreThen:
         """The store for questions from one moment to another one."""
         store = self.store
         # Rows go on only: of a question that was logged late they begin once more.
         if store is None or first_ms < store.reached_ms:
             self.close()
-            store = store_then(self._run, self._run.app, self._model)
+            store = self._begun()
             self.store = store
             state = self._saved.before(first_ms)
             if state is not None:

@@ -74,18 +74,19 @@ def _is_labelled_alike(model: Model, known: Model) -> bool:
     return one == other and wait == known.label.topic.freshness.ms("label_wait")
 
 
-def store_then(run: OpenedRun, app: App, model: Model) -> StoreThen:
-    """The model's views, before the first of their events."""
+def store_then(run: OpenedRun, app: App, model: Model, most: int | None = None) -> StoreThen:
+    """The model's views, before the first of their events; of each partition of a topic `most` so
+    many records are read."""
     views = {app.stored_as(view): view for view in app.views_of(model)}
     logs = {name: app.clean_log_of(view) for name, view in views.items()}
-    routed = Routed(run, app)
+    routed = Routed(run, app, most)
     # Each topic once, however many views are over it.
     topics = {topic.name: topic for view in views.values() for topic in view.topics}
     streams = [
         stream for topic in topics.values() for stream in routed.streams(topic, logs.values())
     ]
     rows = {name: RowsThen(view) for name, view in views.items()}
-    return StoreThen(rows, logs, streams)
+    return StoreThen(rows, logs, streams, routed.known_ms)
 
 
 def missing_until(run: OpenedRun, app: App, model: Model) -> dict[str, int]:

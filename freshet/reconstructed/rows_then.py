@@ -140,10 +140,12 @@ class StoreThen:
         views: Mapping[str, RowsThen],
         logs: Mapping[str, str],
         streams: Sequence[CleanStream],
+        known_ms: int = END_MS,
     ) -> None:
         self._views = views
         self._logs = logs
         self._streams = streams
+        self.known_ms = known_ms  # later rows lack something
         self.reached_ms = blocks.NO_TICK  # what was appended before that is settled
         self.until_ms = END_MS
         self.settled: Callable[[], None] = lambda: None

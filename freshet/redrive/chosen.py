@@ -90,7 +90,12 @@ def _with_records(
     run: OpenedRun, topic: Topic, partition: int, letters: Sequence[Letter]
 ) -> Iterator[Chosen]:
     """Each with all of its record, read from the topic's own log or its archive."""
-    wholes = _wholes(run, topic, partition, letters)
+    wholes = _wholes(
+        run,
+        topic,
+        partition,
+        letters,
+    )
     try:
         headers = list(topic.headers.values())
         with PartitionSpans(run.log, run.app.log_of(topic.name), partition, headers) as spans:
@@ -100,7 +105,10 @@ def _with_records(
                     letter,
                     spans.record(letter.offset),
                 )
-                yield _with_element(one, wholes)
+                yield _with_element(
+                    one,
+                    wholes,
+                )
     except LogError:  # a log that was removed: there is what its letters have
         for letter in letters:
             yield _with_element(_chosen(topic, letter, None), wholes)
@@ -128,8 +136,17 @@ def _chosen(topic: Topic, letter: Letter, record: Found | None) -> Chosen:
             "its record is gone, and longer than what was kept",
         )
     if not letter.value:
-        return Chosen(letter, topic, headers, "it has no value")
-    return Chosen(letter, topic, headers)
+        return Chosen(
+            letter,
+            topic,
+            headers,
+            "it has no value",
+        )
+    return Chosen(
+        letter,
+        topic,
+        headers,
+    )
 
 
 def _wholes(
@@ -155,14 +172,23 @@ def _with_element(one: Chosen, wholes: Mapping[int, bool | None]) -> Chosen:
         return one
     is_whole = wholes[letter.offset]
     if is_whole is None:
-        return replace(one, why_not="of what else its record holds nothing is told yet")
+        return replace(
+            one,
+            why_not="of what else its record holds nothing is told yet",
+        )
     # Its neighbours may have been taken: they are not sent.
-    return replace(one, element=ALL if is_whole else letter.place)
+    return replace(
+        one,
+        element=ALL if is_whole else letter.place,
+    )
 
 
 def _source_of(run: OpenedRun, one: Chosen) -> str | None:
     if one.topic.source is None:
         return None
     fields = readable(one.letter, one.topic, run.earlier(one.topic)).fields
-    found = value_at(fields, one.topic.source)
+    found = value_at(
+        fields,
+        one.topic.source,
+    )
     return None if found is None else str(found)

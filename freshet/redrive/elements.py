@@ -26,7 +26,10 @@ def record_of(one: Chosen, earlier: Mapping[int, EventSchema]) -> dict[str, Any]
         if is_json(value):
             found = json.loads(value)
             return dict(found) if isinstance(found, dict) else None
-        (wire,) = struct.unpack(">I", value[1:HEAD])
+        (wire,) = struct.unpack(
+            ">I",
+            value[1:HEAD],
+        )
         known = {**earlier, records.schema_id: records}
         stream = io.BytesIO(value[HEAD:])
         columns = dict(read_values(stream, known[wire].tree))
@@ -40,7 +43,10 @@ def record_of(one: Chosen, earlier: Mapping[int, EventSchema]) -> dict[str, Any]
 def event_of(one: Chosen, record: Mapping[str, Any]) -> dict[str, Any] | None:
     """The event that a letter is about, by its fields; None where it is not there."""
     path = one.topic.explode or ""
-    elements = value_at(record, path)
+    elements = value_at(
+        record,
+        path,
+    )
     place = one.element
     if not isinstance(elements, list) or place is None or not 0 <= place < len(elements):
         return None
@@ -52,14 +58,20 @@ def event_of(one: Chosen, record: Mapping[str, Any]) -> dict[str, Any] | None:
         elif name.startswith(f"{path}."):
             found[name] = value_at(element, name.removeprefix(f"{path}."))
         else:
-            found[name] = value_at(record, name)
+            found[name] = value_at(
+                record,
+                name,
+            )
     return found
 
 
 def put_back(one: Chosen, record: dict[str, Any], event: Mapping[str, Any]) -> dict[str, Any]:
     """The record with this event in place of its own; `record` is changed."""
     path = one.topic.explode or ""
-    elements = value_at(record, path)
+    elements = value_at(
+        record,
+        path,
+    )
     assert one.element is not None
     for name in one.topic.events.positions:
         value = event[name]
@@ -68,7 +80,11 @@ def put_back(one: Chosen, record: dict[str, Any], event: Mapping[str, Any]) -> d
         elif name.startswith(f"{path}."):
             _set(elements[one.element], name.removeprefix(f"{path}."), value)
         else:
-            _set(record, name, value)
+            _set(
+                record,
+                name,
+                value,
+            )
     return record
 
 
@@ -78,4 +94,8 @@ def _set(within: dict[str, Any], path: str, value: Any) -> None:
     if not rest:
         within[first] = value
     elif isinstance(within.get(first), dict):
-        _set(within[first], rest, value)
+        _set(
+            within[first],
+            rest,
+            value,
+        )

@@ -61,7 +61,10 @@ def check(topic: Topic, patches: Patches) -> None:
     Raises:
         RequestError: one is not; or whoever reads what is written could not know its schema.
     """
-    require_id(topic, f"patching letters of topic {topic.name}")
+    require_id(
+        topic,
+        f"patching letters of topic {topic.name}",
+    )
     for name, expression in patches.items():
         if name not in topic.events.positions:
             raise RequestError(
@@ -70,7 +73,12 @@ def check(topic: Topic, patches: Patches) -> None:
                 f"Its fields are {', '.join(topic.events.positions)}.",
             )
         try:
-            check_row_wise(expression, topic.events, f"patch of {name!r}", any_type=True)
+            check_row_wise(
+                expression,
+                topic.events,
+                f"patch of {name!r}",
+                any_type=True,
+            )
         except DefinitionError as error:
             raise RequestError(
                 f"patch of {name!r}", str(error.cause), "Write one of the fields of a record."
@@ -79,28 +87,51 @@ def check(topic: Topic, patches: Patches) -> None:
 
 def patched(run: OpenedRun, topic: Topic, own: Sequence[Chosen], patches: Patches) -> list[Chosen]:
     """Letters of one topic with their values patched; those that cannot be say why not."""
-    check(topic, patches)
+    check(
+        topic,
+        patches,
+    )
     if topic.explode is not None:
-        return _patched_elements(run, topic, own, patches)
+        return _patched_elements(
+            run,
+            topic,
+            own,
+            patches,
+        )
     out = list(own)
     earlier = run.earlier(topic)
     rows: list[dict[str, Any]] = []
     places = []
     for at, one in enumerate(own):
-        found = readable(one.letter, topic, earlier)
+        found = readable(
+            one.letter,
+            topic,
+            earlier,
+        )
         is_whole = found.form in ("json", "avro") and not found.rest
         if one.why_not:
             continue
         if not is_whole or not isinstance(found.fields, Mapping):
-            out[at] = replace(one, why_not=UNREAD)
+            out[at] = replace(
+                one,
+                why_not=UNREAD,
+            )
             continue
         places.append(at)
         rows.append({name: value_at(found.fields, name) for name in topic.records.positions})
     if rows:
-        frame = evaluated_frame(topic.records, rows, patches)
+        frame = evaluated_frame(
+            topic.records,
+            rows,
+            patches,
+        )
         writer = EventWriter(topic.records)
         for at, event in zip(places, frame.iter_rows(named=True)):
-            out[at] = _rewritten(own[at], writer, event)
+            out[at] = _rewritten(
+                own[at],
+                writer,
+                event,
+            )
     return out
 
 
@@ -117,9 +148,15 @@ def _patched_elements(
         record = elements.record_of(one, run.earlier(topic))
         event = None
         if record is not None:
-            event = elements.event_of(one, record)
+            event = elements.event_of(
+                one,
+                record,
+            )
         if record is None or event is None:
-            out[at] = replace(one, why_not=UNREAD)
+            out[at] = replace(
+                one,
+                why_not=UNREAD,
+            )
             continue
         records[at] = record
         events[at] = event
@@ -127,8 +164,16 @@ def _patched_elements(
         frame = evaluated_frame(topic.events, list(events.values()), patches)
         writer = EventWriter(topic.records)
         for at, event in zip(events, frame.iter_rows(named=True)):
-            whole = elements.put_back(own[at], records[at], event)
-            out[at] = _rewritten(own[at], writer, whole)
+            whole = elements.put_back(
+                own[at],
+                records[at],
+                event,
+            )
+            out[at] = _rewritten(
+                own[at],
+                writer,
+                whole,
+            )
     return out
 
 
@@ -161,5 +206,8 @@ def _rewritten(one: Chosen, writer: EventWriter, event: Mapping[str, Any]) -> Ch
     try:
         value = writer.encode(event)
     except Misfit as misfit:
-        return replace(one, why_not=f"as patched it is {REASONS[misfit.reason]}")
+        return replace(
+            one,
+            why_not=f"as patched it is {REASONS[misfit.reason]}",
+        )
     return replace(one, letter=replace(one.letter, value=value, size=len(value)))

@@ -36,9 +36,16 @@ class Excluded:
         indices = batch.places
         if indices is None:
             # Each record is one event.
-            indices = np.zeros(count, np.int32)
+            indices = np.zeros(
+                count,
+                np.int32,
+            )
         if moved is not None:
-            return self.at(moved.partitions, moved.offsets, indices)
+            return self.at(
+                moved.partitions,
+                moved.offsets,
+                indices,
+            )
         return self.at(np.full(count, batch.partition), batch.offsets, indices)
 
     def at(self, partitions: I64, offsets: I64, indices: npt.NDArray[np.int32]) -> Bools:
@@ -47,7 +54,10 @@ class Excluded:
         if not len(self.places) or not len(offsets):
             return found
         # Few are: only of those in a record of which something is, the whole place is looked up.
-        near = np.isin(offsets, self.places[:, 1])
+        near = np.isin(
+            offsets,
+            self.places[:, 1],
+        )
         for row in np.flatnonzero(near).tolist():
             place = (int(partitions[row]), int(offsets[row]), int(indices[row]))
             found[row] = place in self._known
@@ -72,7 +82,10 @@ def runs_of(places: I64) -> list[Run]:
     """Places as runs of neighbours."""
     order = np.lexsort((places[:, 1], places[:, 2], places[:, 0]))
     sorted_ = places[order]
-    steps = np.diff(sorted_, axis=0)
+    steps = np.diff(
+        sorted_,
+        axis=0,
+    )
     # A run goes on with the next offset of the same partition and place in its record.
     ends = (steps[:, 0] != 0) | (steps[:, 2] != 0) | (steps[:, 1] != 1)
     firsts = np.concatenate([[0], np.flatnonzero(ends) + 1])
@@ -93,7 +106,10 @@ def places_of(runs: Iterable[Run]) -> I64:
     """
     parts = [np.empty((0, 3), np.int64)]
     for partition, index, first, last in runs:
-        offsets = np.arange(first, last + 1)
+        offsets = np.arange(
+            first,
+            last + 1,
+        )
         part = np.empty((len(offsets), 3), np.int64)
         part[:, 0] = partition
         part[:, 1] = offsets

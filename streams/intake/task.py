@@ -207,6 +207,8 @@ class IntakeTask:
         self._max_future = topic.freshness.ms("max_future")
         # changes: from which offset on, lateness and max_future (ms)
         self._settings: list[list[int]] = []
+        # What held before any of them: as it was declared when the partition was begun.
+        self._begun_with = [self._lateness, self._max_future]
         self._admission = Admission(topic)
         self._vouched = Vouched()
         self._imputers = [Imputer(f, how) for f, how in topic.impute.items()]
@@ -627,6 +629,7 @@ class IntakeTask:
             "declared": as_json([list(self.fates), _imputes(self._plan.topic)]),
             "tick": np.array([self._tick]),
             "settings": as_json(self._settings),
+            "begun_with": np.array(self._begun_with),
             **self._admission.dump(full),
             **self._vouched.dump(),
             **self.ledger.dump(),
@@ -656,9 +659,7 @@ class IntakeTask:
         self._admission.load([base, *deltas])
         self._vouched.load(state)
         self._tick = int(state["tick"][0])
-        if "settings" in state and (settings := from_json(state["settings"])):
-            self._settings = settings
-            self._lateness, self._max_future = settings[-1][1:]
+        self._load_settings(state)
         self.ledger.load(state, fates_known(state))
         if self._runs is not None:
             self._runs.load(state, fates_known(state))
@@ -667,6 +668,20 @@ class IntakeTask:
             self._sketches.load(state)
         for imputer in self._imputers:
             imputer.load(state)
+
+    def _load_settings(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
+        if "settings" in state:
+            self._settings = from_json(state["settings"])
+        declared = self._begun_with
+        # A checkpoint of an earlier version has none: then it was declared as it is now.
+        if "begun_with" in state:
+            self._begun_with = state["begun_with"].tolist()
+        is_told = bool(self._settings) and self._settings[0][0] == 0
+        if self._begun_with != declared and not is_told:
+            # It is declared otherwise since: whoever settles once more cannot know from that.
+            self._settings.insert(0, [0, *self._begun_with])
+        if self._settings:
+            self._lateness, self._max_future = self._settings[-1][1:]
 
     def facts(self) -> dict[str, Any]:
         counts = self.ledger.counts.sum(axis=0)

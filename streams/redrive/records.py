@@ -3,8 +3,8 @@ records that were moved (`freshet.streams.repartition.records`), of which the or
 topic and partition, and `_offset` and `_index` the place of its event there. Beside those a row has
 
     given_up   the letter is to be counted as settled, and nothing of it is sent (bool)
-    element    of a record that holds several events the place of the one that is sent (int32; -1: all
-               that it holds); only of topics of such records
+    element    of a record that holds several events the place of the one that is sent (int32; -1:
+               all that it holds); only of topics of such records
 """
 
 from __future__ import annotations

@@ -61,9 +61,12 @@ class _Topic:
 
     def _anew(self) -> IntakeTask:
         intake = IntakeTask(self.plan, 0)
+        self._let_late(intake)
+        return intake
+
+    def _let_late(self, intake: IntakeTask) -> None:
         max_future_ms = self.plan.topic.freshness.ms("max_future")
         intake.take_on([0, NEVER_LATE_MS, max_future_ms])
-        return intake
 
     def fresh(self, partition: int, rows: pa.RecordBatch) -> tuple[list[int], I64]:
         """The rows that were not had yet, and their places. Letters are few: people send them."""
@@ -109,6 +112,8 @@ class _Topic:
         ):
             self.intake = self._anew()
             self.intake.load(state, [])
+            # Whatever it was when that was saved.
+            self._let_late(self.intake)
 
 
 class RedriveTask:

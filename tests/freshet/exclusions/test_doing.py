@@ -22,8 +22,9 @@ from freshet.exclusions.outline import outlined
 from freshet.hydration import record as hydrations
 from freshet.processes.versioned import Taken, take
 from freshet.processes.versioned import chosen as started_with
+from freshet.runs.lock import RunLock
 from freshet.runs.opened import OpenedRun, opened
-from freshet.schemas.errors import RequestError
+from freshet.schemas.errors import DefinitionError, RequestError
 from freshet.settings import settings
 from freshet.streams.admission.excluded import places_of
 from freshet.streams.intake.ledger import totals
@@ -282,3 +283,18 @@ def test_what_cannot_be_told_is_refused(tmp_path: Path, wanted: Wanted, said: st
     played(declared, tmp_path, MemoryStore(), range(1, 2))
     with run_of(declared, tmp_path) as run, pytest.raises(RequestError, match=said):
         chosen(run, wanted)
+
+
+def test_a_run_that_goes_on_without_versions_is_to_be_stopped_first(tmp_path: Path) -> None:
+    declared = app(FEATURES)
+    played(declared, tmp_path, MemoryStore(), range(1, 3))
+    wanted = Wanted("visits", where="shop = 'a'")
+    lock = RunLock(tmp_path)
+    try:
+        with run_of(declared, tmp_path) as run:
+            made = exclusion_of(run, chosen(run, wanted), wanted, "ann", "a test")
+            with pytest.raises(DefinitionError, match="Stop it, take the events out"):
+                carry_out(run, made)
+            assert every(run) == []
+    finally:
+        lock.close()

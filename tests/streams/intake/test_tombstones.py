@@ -20,6 +20,7 @@ from freshet.schemas.sizes import KEY_BYTES
 from freshet.schemas.text import keys
 from freshet.schemas.text.columns import Texts
 from freshet.schemas.wire import blocks
+from freshet.serving.board.topic_figures import topic_figures
 from freshet.streams.intake.task import CleanRoute, IntakePlan, IntakeTask
 from freshet.streams.intake.tombstones import UNREADABLE, keys_of
 from freshet.streams.log.contract import Batch, joined
@@ -212,3 +213,20 @@ def test_joined_batches_keep_which_records_have_no_value() -> None:
     assert one.keys is not None
     assert one.nulls.tolist() == [False, True]
     assert one.keys.to_arrow().to_pylist() == [None, "k"]
+
+
+@pytest.mark.parametrize(("tombstone", "fate"), [("ignore", "ignored"), ("delete", "erased")])
+def test_what_the_page_shows_of_tombstones_is_what_the_ledger_has_and_the_log_says(
+    tombstone: str, fate: str
+) -> None:
+    """A fate that is shown is one that happens."""
+    topic = toy_events.topic(tombstone=tombstone)
+    plan = replace(toy_events.plan(1, tombstone=tombstone), topic=topic)
+    plan = replace(plan, clean=plan.clean[:1])
+    task = IntakeTask(plan, 0)
+    task.apply(tombstones(b"a", b"b"))
+    records = [Record(offset, 0, b"", True) for offset in range(2)]
+    assert task.ledger.entries() == recompute(topic, iter(records))
+    assert task.facts()["fates"][fate] == 2
+    shown = topic_figures(topic, [task.facts()])
+    assert (shown.records, shown.tombstones) == (2, 2)
