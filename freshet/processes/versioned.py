@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -12,8 +13,10 @@ from freshet.roles import names, plans
 from freshet.schemas.errors import DefinitionError
 from freshet.schemas.topics import readers
 from freshet.settings import Settings
+from freshet.streams.catalog import open_brokers
 from freshet.streams.clock import wall_now_ms
 from freshet.streams.objects import plain
+from freshet.streams.sqlite import topic as sqlite_topic
 from freshet.versions import progress
 from freshet.versions.copied import content
 from freshet.versions.making import keeps_of, not_there, only_of, version_of
@@ -149,5 +152,19 @@ def asked_for(versions: Versions, made: Version, given: Settings) -> Applying:
     return Applying(
         made.number,
         since_ms=wall_now_ms(),
-        made=not_there(own, checkpoints, log_folder(given)),
+        made=not_there(own, checkpoints, _logs_of(given)),
     )
+
+
+def _logs_of(given: Settings) -> Callable[[str], bool]:
+    """Whether a log of this name is there now."""
+    folder = log_folder(given)
+    if folder is not None:
+        return lambda name: sqlite_topic.path_of(folder, name).exists()
+    brokers = open_brokers(given.log_url)
+    assert brokers is not None
+    try:
+        found = brokers.topics()
+    finally:
+        brokers.close()
+    return found.__contains__

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from freshet.streams.log.contract import Log
 from freshet.streams.sqlite import topic as sqlite_topic
 from freshet.versions.record import Left
+
+if TYPE_CHECKING:
+    from freshet.streams.kafka.removal import Brokers
 
 # Beside the file of a topic: its bell, and what SQLite makes itself.
 SUFFIXES = (".bell", "-wal", "-shm", "-journal")
@@ -25,6 +29,17 @@ def remove(made: Left, checkpoints: Path, log: Log, log_folder: Path | None) -> 
     for name in made.sources:
         if sqlite_topic.path_of(log_folder, name).exists() and _is_empty(log, name):
             _remove_topic(log_folder, name)
+
+
+def remove_of_brokers(made: Left, app: str, version: int, brokers: Brokers) -> None:
+    """The same on Kafka, with the groups of the version's processes."""
+    there = brokers.topics()
+    unused = [name for name in made.sources if name in there and brokers.is_empty(name)]
+    brokers.remove(
+        [*made.logs, *unused],
+        # As `Context` names them.
+        lambda group: group.startswith(f"{app}.") and group.endswith(f".v{version}"),
+    )
 
 
 def _is_empty(log: Log, name: str) -> bool:
