@@ -108,3 +108,30 @@ def test_topics_and_schemas(run: OperatedRun) -> None:
 def _step(folder: Path) -> str:
     now = progress.read(folder)
     return "" if now is None else now.step
+
+
+def test_a_restart_with_a_changed_file_builds_it_beside_what_ran(run: OperatedRun) -> None:
+    n = active(run.folder)
+    run.stop()
+    edited(run, [('fr.sum("stairs", over="10m")', 'fr.sum("stairs", over="20m")')])
+    run.start("--yes")
+    assert "what ran before answers until what is declared now is built" in run.printed()
+    until(lambda: active(run.folder) == n + 1, "it is built")
+    until(lambda: progress.read(run.folder) is None, "and runs alone")
+    connect_again(run)
+    until(lambda: values(run, "punctuality:stairs")[0] == [4, 4, 4], "of all that was")
+    all_alive(run)
+
+
+def test_a_changed_file_that_is_run_beside_a_run_is_applied(run: OperatedRun) -> None:
+    n = active(run.folder)
+    told = command("run", str(run.file), "--run-dir", str(run.folder), "--yes")
+    assert "log locked by another run" in told.err, "it is no other one"
+    edited(run, [('fr.sum("stairs", over="20m")', 'fr.sum("stairs", over="30m")')])
+    told = command("run", str(run.file), "--run-dir", str(run.folder))
+    assert "log locked by another run" in told.err, "nobody has agreed to it"
+    told = command("run", str(run.file), "--run-dir", str(run.folder), "--yes")
+    assert told.status == 0, told
+    assert active(run.folder) == n + 1
+    connect_again(run)
+    all_alive(run)

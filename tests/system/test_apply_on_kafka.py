@@ -56,10 +56,10 @@ def on_brokers(kafka: str, run: OperatedRun) -> tuple[set[str], set[str]]:
     return topics, groups
 
 
-def folders(run: OperatedRun) -> set[str]:
-    """Where something is kept: what lies in them changes while it runs."""
-    kept = [run.folder / "checkpoints", run.folder / "versions"]
-    return {str(path) for top in kept for path in top.rglob("*") if path.is_dir()}
+def kept(run: OperatedRun) -> set[str]:
+    """What there is of each thing: what lies in that changes while it runs."""
+    found = [*(run.folder / "checkpoints").glob("*/*"), *(run.folder / "versions").rglob("*")]
+    return {str(path) for path in found}
 
 
 def changed(run: OperatedRun, changes: list[Change]) -> None:
@@ -76,7 +76,7 @@ def test_what_is_taken_back_leaves_no_topic_no_group_and_no_file(
 ) -> None:
     before = run.file.read_text()
     topics, groups = on_brokers(kafka, run)
-    kept = folders(run)
+    files = kept(run)
     edited(run, ADDED)
     asked = command("apply", str(run.file), "--run-dir", str(run.folder), "--yes", "--no-wait")
     assert asked.status == 0, asked
@@ -86,7 +86,7 @@ def test_what_is_taken_back_leaves_no_topic_no_group_and_no_file(
     assert progress.read(run.folder) is None
     assert active(run.folder) == 1
     assert on_brokers(kafka, run) == (topics, groups)
-    assert folders(run) == kept
+    assert kept(run) == files
     run.file.write_text(before)
     connect_again(run)
     all_alive(run)
