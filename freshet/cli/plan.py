@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from freshet.cli.option_groups import grouped
-from freshet.streams.aside import aside
+from freshet.streams.aside import behind
 from freshet.terminal import say, terminal
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def apply(
         asking.ask_back(given)
     # Requests must not notice that a plan is made: it takes more of a processor than all processes
     # of a version take to start.
-    elif app is not None and not aside(_asked, app, given, plan, to_do.yes):
+    elif app is not None and not behind(_asked, app, given, plan, to_do.yes):
         raise SystemExit(ERROR)
     if not to_do.wait:
         raise SystemExit(NOTHING)
@@ -168,7 +168,7 @@ def change_what_runs(app: str, given: Settings, plan: Path | None, yes: bool) ->
     if not goes_on_otherwise(load(app), app, given):
         return
     given = asking.as_run(given)
-    if not aside(_asked, app, given, plan, yes):
+    if not behind(_asked, app, given, plan, yes):
         raise SystemExit(ERROR)
     raise SystemExit(follow(given, as_json=False))
 

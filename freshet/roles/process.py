@@ -30,7 +30,7 @@ from freshet.schemas.errors import (
     LogError,
 )
 from freshet.settings import Settings
-from freshet.streams.aside import aside, stand_aside
+from freshet.streams.aside import behind, stand_aside
 from freshet.streams.catalog import open_log
 from freshet.streams.clock import WallClock
 from freshet.streams.control.channels import send
@@ -96,7 +96,7 @@ def run_role(
         # It ends when its version is active: then others go on with its work.
         stand_aside()
     try:
-        app = aside(load, app_path) if part.staged else load(app_path)
+        app = behind(load, app_path) if part.staged else load(app_path)
         _refuse_other(app, app_path, digest)
         vitals = Vitals(role, f"{lasting}/{uuid.uuid4().hex[:8]}", Outages(stop))
         instance = f"{app.name}.{lasting}"
