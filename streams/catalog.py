@@ -16,7 +16,7 @@ from freshet.streams.log.contract import Log
 from freshet.streams.outages import Outages
 
 if TYPE_CHECKING:
-    from freshet.streams.kafka.removal import Brokers
+    from freshet.streams.kafka.log import Brokers
 
 
 def _sqlite(address: str, instance: str | None, outages: Outages) -> Log:
@@ -40,8 +40,7 @@ def open_brokers(url: str) -> Brokers | None:
     scheme, separator, address = url.partition("://")
     if not separator or scheme != "kafka":
         return None
-    from freshet.streams.kafka.log import KafkaLog
-    from freshet.streams.kafka.removal import Brokers
+    from freshet.streams.kafka.log import Brokers, KafkaLog
 
     return Brokers(KafkaLog.of_address(address, None, Outages()))
 

@@ -1,5 +1,5 @@
-"""`freshet run` of a file that is another one than what runs, or ran, in its folder: the new version
-is built beside, where it can be, instead of starting at once."""
+"""`freshet run` of a file that is another one than what runs, or ran, in its folder: the new
+version is built beside, where it can be, instead of starting at once."""
 
 from __future__ import annotations
 

@@ -16,10 +16,9 @@ from freshet.settings import Settings
 from freshet.streams.catalog import open_brokers
 from freshet.streams.clock import wall_now_ms
 from freshet.streams.objects import plain
-from freshet.streams.sqlite import topic as sqlite_topic
 from freshet.versions import progress
 from freshet.versions.copied import content
-from freshet.versions.making import keeps_of, not_there, only_of, version_of
+from freshet.versions.making import in_folder, keeps_of, not_there, only_of, version_of
 from freshet.versions.owners import why_not_kept
 from freshet.versions.part import active_and_kept
 from freshet.versions.progress import Applying
@@ -160,7 +159,7 @@ def _logs_of(given: Settings) -> Callable[[str], bool]:
     """Whether a log of this name is there now."""
     folder = log_folder(given)
     if folder is not None:
-        return lambda name: sqlite_topic.path_of(folder, name).exists()
+        return in_folder(folder)
     brokers = open_brokers(given.log_url)
     assert brokers is not None
     try:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from freshet.app import App
 from freshet.streams.intake.task import IntakePlan
+from freshet.streams.sqlite import topic as sqlite_topic
 from freshet.versions.lags import stored_views
 from freshet.versions.record import Left, Version
 from freshet.versions.routes import of_plan
@@ -64,6 +65,11 @@ def only_of(keeps: Left, others: Iterable[Left]) -> Left:
         [name for name in keeps.sources if name not in sources],
         [path for path in keeps.paths if path not in paths],
     )
+
+
+def in_folder(log: Path) -> Callable[[str], bool]:
+    """Whether an embedded log is in this folder."""
+    return lambda name: sqlite_topic.path_of(log, name).exists()
 
 
 def not_there(keeps: Left, checkpoints: Path, is_there: Callable[[str], bool]) -> Left:

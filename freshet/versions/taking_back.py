@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from freshet.streams.log.contract import Log
 from freshet.streams.sqlite import topic as sqlite_topic
 from freshet.versions.record import Left
 
-if TYPE_CHECKING:
-    from freshet.streams.kafka.removal import Brokers
-
 # Beside the file of a topic: its bell, and what SQLite makes itself.
 SUFFIXES = (".bell", "-wal", "-shm", "-journal")
+
+
+class Brokers(Protocol):
+    """Kafka's, as far as they are asked here."""
+
+    def topics(self) -> set[str]: ...
+
+    def is_empty(self, topic: str) -> bool: ...
+
+    def remove(self, topics: Collection[str], is_gone: Callable[[str], bool]) -> None: ...
 
 
 def remove(made: Left, checkpoints: Path, log: Log, log_folder: Path | None) -> None:

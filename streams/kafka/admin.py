@@ -159,6 +159,13 @@ class KafkaAdmin:
         answer = self._call(lambda: self.client.list_consumer_group_offsets(request)[group], topic)
         return {part.partition: part.offset for part in answer.topic_partitions if part.offset >= 0}
 
+    def names(self) -> set[str]:
+        """Of all topics."""
+        try:
+            return set(self.client.list_topics(timeout=REACH_SECONDS).topics)
+        except KafkaException as exception:
+            raise translated(error_of(exception), self._brokers) from exception
+
     def delete(self, topic: str) -> None:
         """A topic, unless another process has done so meanwhile."""
         self._call(
