@@ -3,8 +3,8 @@
 `log/`         the contract of a log; `catalog` opens one
 `sqlite/`      the embedded log, a file a topic
 `kafka/`       the log on Kafka, over two clients
-`clock`        the wall, or a clock by hand; `outages` are what a process waits out, a full `disk`
-               too; `garbage`; `ladder`; `objects`: `object_files`, `tensors`, `object_probe`
+`clock`        the wall, or a clock by hand; `outages` are what is waited out, also a full `disk`;
+               `aside`; `garbage`; `ladder`; `objects`: `object_files`, `tensors`, `object_probe`
 `operators/`   the loop that makes one partition a pure function's outputs: steps, checkpoints
 `admission/`   which events are repeats, and which come late; `repartition/` has ids meet first
 `intake/`      the stages of a source partition: decode, validate, admit, filter, impute, route;

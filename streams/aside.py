@@ -12,12 +12,14 @@ Source: sched(7) of Linux; kernel/sched/fair.c, `wakeup_preempt_fair`.
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections.abc import Callable
 from contextvars import copy_context
 from typing import Any, TypeVar
 
 NICE = 19  # where there is no such policy: there is no less
+BEHIND = 10  # of what somebody waits for: a tenth of a processor that others want wholly
 Made = TypeVar("Made")
 
 
@@ -30,21 +32,23 @@ def stand_aside() -> None:
         os.nice(NICE)
 
 
-def aside(work: Callable[..., Made], *given: Any) -> Made:
-    """What `work` gives, done in the context of here by a thread that stands aside and is gone then.
-    Raises what it raises."""
+def behind(work: Callable[..., Made], *given: Any) -> Made:
+    """What `work` gives, done in the context of here by a thread that others go before, and that is
+    gone then. Raises what it raises."""
     found: list[Made] = []
     failed: list[BaseException] = []
     context = copy_context()
 
     def run() -> None:
-        stand_aside()
+        # Elsewhere it would be the whole process's, for good.
+        if sys.platform == "linux":
+            os.nice(BEHIND)
         try:
             found.append(context.run(work, *given))
         except BaseException as error:
             failed.append(error)
 
-    thread = threading.Thread(target=run, name="aside", daemon=True)
+    thread = threading.Thread(target=run, name="behind", daemon=True)
     thread.start()
     thread.join()
     if failed:

@@ -8,11 +8,15 @@ kafka://host:port,host:port             brokers
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from freshet.schemas.errors import LogError
 from freshet.schemas.shown_text import address as named
 from freshet.streams.log.contract import Log
 from freshet.streams.outages import Outages
+
+if TYPE_CHECKING:
+    from freshet.streams.kafka.log import Brokers
 
 
 def _sqlite(address: str, instance: str | None, outages: Outages) -> Log:
@@ -29,6 +33,16 @@ def _kafka(address: str, instance: str | None, outages: Outages) -> Log:
 
 
 LOGS: dict[str, Callable[[str, str | None, Outages], Log]] = {"sqlite": _sqlite, "kafka": _kafka}
+
+
+def open_brokers(url: str) -> Brokers | None:
+    """By whom topics are listed and removed; None where the log at `url` is a folder of files."""
+    scheme, separator, address = url.partition("://")
+    if not separator or scheme != "kafka":
+        return None
+    from freshet.streams.kafka.log import Brokers, KafkaLog
+
+    return Brokers(KafkaLog.of_address(address, None, Outages()))
 
 
 def open_log(url: str, instance: str | None = None, outages: Outages | None = None) -> Log:

@@ -70,7 +70,7 @@ def ask(app: App, file: str, given: Settings) -> None:
     versions = Taken(given.local_path)
     active, kept = active_and_kept(versions)
     assert active is not None
-    _refuse_unanswered(app, definitions.read(given.checkpoints_url))
+    refuse_unanswered(app, definitions.read(given.checkpoints_url))
     draft, made = drafted(versions, app, Path(file).resolve(), versions.next_number())
     asked = replace(asked_for(versions, made, given), step=progress.STAGING)
     # Before anything is made: whoever takes it back finds here what that was.
@@ -90,7 +90,7 @@ def is_what_runs(app: App, file: str, given: Settings) -> bool:
     return content_of(app, Path(file)) == Taken(given.local_path).active().content
 
 
-def _refuse_unanswered(app: App, before: Definitions | None) -> None:
+def refuse_unanswered(app: App, before: Definitions | None) -> None:
     """A model of which no lineage goes on must have something to answer with until one has
     learned."""
     for model in app.models:

@@ -24,7 +24,7 @@ from freshet.cli.option_groups import (
     StatusPort,
     grouped,
 )
-from freshet.cli.plan import agreed
+from freshet.cli.plan import agreed, change_what_runs, first_what_ran, is_held
 from freshet.cli.plan import apply as apply_command
 from freshet.cli.plan import plan as plan_command
 from freshet.cli.registry import registry
@@ -137,6 +137,9 @@ def run(
 
         run_one(app, role, given, member)
     else:
+        if is_held(given):
+            # Before anything is forked: this process starts no role.
+            change_what_runs(app, given, plan, yes)
         _fork_early(app)
         from freshet.app import load
         from freshet.processes.live import run_all
@@ -145,12 +148,15 @@ def run(
 
         loaded = as_run(load(app), given)
         running = chosen(loaded, app, given)
+        build = None
         if running != app:
             app = running
             loaded = as_run(load(app), given)
-        if not agreed(loaded, given, plan, yes):
+        elif not agreed(loaded, given, plan, yes):
             raise SystemExit(1)
-        raise SystemExit(run_all(loaded, app, given, terminal(RUN_WIDTH)))
+        else:
+            app, loaded, build = first_what_ran(app, loaded, given, yes or plan is not None)
+        raise SystemExit(run_all(loaded, app, given, terminal(RUN_WIDTH), build))
 
 
 def _fork_early(app: str = "") -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from freshet.cli.option_groups import grouped
-from freshet.streams.aside import aside
+from freshet.streams.aside import behind
 from freshet.terminal import say, terminal
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 NOTHING = 0
 CHANGES = 2
 ERROR = 1
+LOCK = "run.lock"
 
 
 def plan(
@@ -107,7 +108,7 @@ def apply(
         asking.ask_back(given)
     # Requests must not notice that a plan is made: it takes more of a processor than all processes
     # of a version take to start.
-    elif app is not None and not aside(_asked, app, given, plan, to_do.yes):
+    elif app is not None and not behind(_asked, app, given, plan, to_do.yes):
         raise SystemExit(ERROR)
     if not to_do.wait:
         raise SystemExit(NOTHING)
@@ -140,6 +141,65 @@ def _asked(app: str, given: Settings, file: Path | None, yes: bool) -> bool:
         raise SystemExit(NOTHING)
     asking.ask(loaded, app, given)
     return True
+
+
+def is_held(given: Settings) -> bool:
+    """Whether something runs in the folder, without taking it."""
+    from freshet.runs.lock import RunLock
+    from freshet.schemas.errors import LogError
+
+    if given.is_shared or not (given.local_path / LOCK).exists():
+        return False
+    try:
+        RunLock(given.local_path).close()
+    except LogError:
+        return True
+    return False
+
+
+def change_what_runs(app: str, given: Settings, plan: Path | None, yes: bool) -> None:
+    """`freshet run` beside a run that goes on: where the file is another one than what runs, as
+    `freshet apply` does; ends the process then. Returns where it is none: that is refused."""
+    from freshet.app import load
+    from freshet.applying import asking
+    from freshet.applying.following import follow
+    from freshet.applying.restarting import goes_on_otherwise
+    from freshet.versions.excluded import as_run
+
+    # Nobody has agreed to it who cannot be asked.
+    if not (yes or plan is not None or sys.stdin.isatty()):
+        return
+    if not goes_on_otherwise(as_run(load(app), given), app, given):
+        return
+    given = asking.as_run(given)
+    if not behind(_asked, app, given, plan, yes):
+        raise SystemExit(ERROR)
+    raise SystemExit(follow(given, as_json=False))
+
+
+def first_what_ran(
+    file: str, app: App, given: Settings, yes: bool
+) -> tuple[str, App, Callable[[], None] | None]:
+    """What `freshet run` starts of a file that nobody runs: where it is declared otherwise than
+    what ran here last, that first, and beside it the new version is built then. Says why, where it
+    starts at once."""
+    from freshet.app import load
+    from freshet.applying import restarting
+    from freshet.declared import definitions
+    from freshet.versions.excluded import as_run
+
+    before = definitions.read(given.checkpoints_url) if not given.is_shared else None
+    if before is None or not definitions.changes(before, app):
+        return file, app, None
+    because = "nobody was asked (--yes builds it beside what ran before, which answers meanwhile)"
+    if yes or sys.stdin.isatty():
+        because = restarting.why_at_once(app, file, given)
+    if because:
+        say(f"what is declared now starts at once: {because}")
+        return file, app, None
+    say("what ran before answers until what is declared now is built beside it")
+    first = restarting.active_file(given)
+    return first, as_run(load(first), given), restarting.building(app, file, given, say)
 
 
 def agreed(app: App, given: Settings, file: Path | None, yes: bool) -> bool:

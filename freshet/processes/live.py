@@ -110,8 +110,15 @@ def notices(status: Status) -> dict[str, str]:
     return found
 
 
-def run_all(app: App, app_path: str, given: Settings, console: Console) -> int:
-    """Run all roles until Ctrl-C or SIGTERM.
+def run_all(
+    app: App,
+    app_path: str,
+    given: Settings,
+    console: Console,
+    then: Callable[[], None] | None = None,
+) -> int:
+    """Run all roles until Ctrl-C or SIGTERM; `then` is called, on a thread, once it is told where
+    they listen.
 
     Raises:
         FreshetError: why the app cannot start.
@@ -132,6 +139,8 @@ def run_all(app: App, app_path: str, given: Settings, console: Console) -> int:
     with Runtime(app, app_path, given, say, versioned=True) as runtime:
         console.print(f"scorer       {runtime.address('serve')}", highlight=False)
         console.print(f"status page  {runtime.address('status')}", highlight=False)
+        if then is not None:
+            threading.Thread(target=then, name="then", daemon=True).start()
         tell_until(stop, runtime.settings.local_path, console, runtime.supervisor.facts)
         console.print("stopping …", highlight=False)
     return 0

@@ -7,7 +7,7 @@ import errno
 import socket
 import time
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from threading import Event, Thread
 from types import TracebackType
@@ -42,7 +42,7 @@ from freshet.servers.redis_server import RedisServer
 from freshet.servers.server import free_ports
 from freshet.serving.edge.sockets import bound, resolved
 from freshet.settings import Settings
-from freshet.streams.catalog import open_log
+from freshet.streams.catalog import open_brokers, open_log
 from freshet.streams.control.channels import Follower
 from freshet.streams.log.contract import Log
 from freshet.streams.objects import plain
@@ -246,6 +246,11 @@ class Runtime:
 
     def _take_back(self, made: Left, version: int) -> None:
         checkpoints = Path(plain(self.settings.checkpoints_url))
+        brokers = open_brokers(self.settings.log_url)
+        if brokers is not None:
+            with closing(brokers):
+                taking_back.remove_of_brokers(made, self.app.name, version, brokers)
+        # Last: who goes on after a kill begins with the brokers.
         taking_back.remove(made, checkpoints, self.log, log_folder(self.settings))
         for text in (self.settings.local_path / "logs").glob(f"*.v{version}.jsonl"):
             text.unlink()

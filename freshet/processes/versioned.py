@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -13,12 +14,13 @@ from freshet.roles import names, plans
 from freshet.schemas.errors import DefinitionError
 from freshet.schemas.topics import readers
 from freshet.settings import Settings
+from freshet.streams.catalog import open_brokers
 from freshet.streams.clock import wall_now_ms
 from freshet.streams.intake.expressions import tried_before
 from freshet.streams.objects import plain
 from freshet.versions import progress
 from freshet.versions.copied import content
-from freshet.versions.making import keeps_of, not_there, only_of, version_of
+from freshet.versions.making import in_folder, keeps_of, not_there, only_of, version_of
 from freshet.versions.owners import why_not_kept
 from freshet.versions.part import active_and_kept
 from freshet.versions.progress import Applying
@@ -154,5 +156,19 @@ def asked_for(versions: Versions, made: Version, given: Settings) -> Applying:
     return Applying(
         made.number,
         since_ms=wall_now_ms(),
-        made=not_there(own, checkpoints, log_folder(given)),
+        made=not_there(own, checkpoints, _logs_of(given)),
     )
+
+
+def _logs_of(given: Settings) -> Callable[[str], bool]:
+    """Whether a log of this name is there now."""
+    folder = log_folder(given)
+    if folder is not None:
+        return in_folder(folder)
+    brokers = open_brokers(given.log_url)
+    assert brokers is not None
+    try:
+        found = brokers.topics()
+    finally:
+        brokers.close()
+    return found.__contains__

@@ -30,7 +30,7 @@ from freshet.schemas.errors import (
     LogError,
 )
 from freshet.settings import Settings
-from freshet.streams.aside import aside, stand_aside
+from freshet.streams.aside import behind, stand_aside
 from freshet.streams.catalog import open_log
 from freshet.streams.clock import WallClock
 from freshet.streams.control.channels import send
@@ -99,7 +99,7 @@ def run_role(
         stand_aside()
     try:
         wanted = (app_path, digest, given, part.version)
-        app = aside(_loaded, *wanted) if part.staged else _loaded(*wanted)
+        app = behind(_loaded, *wanted) if part.staged else _loaded(*wanted)
         vitals = Vitals(role, f"{lasting}/{uuid.uuid4().hex[:8]}", Outages(stop))
         instance = f"{app.name}.{lasting}"
         own = open_log(given.log_url, instance, vitals.outages)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from freshet.app import App
@@ -69,14 +69,16 @@ def only_of(keeps: Left, others: Iterable[Left]) -> Left:
     )
 
 
-def not_there(keeps: Left, checkpoints: Path, log: Path | None) -> Left:
+def in_folder(log: Path) -> Callable[[str], bool]:
+    """Whether an embedded log is in this folder."""
+    return lambda name: sqlite_topic.path_of(log, name).exists()
+
+
+def not_there(keeps: Left, checkpoints: Path, is_there: Callable[[str], bool]) -> Left:
     """Of what a version keeps, that which is not there yet: whoever takes the version back removes
-    it. `log` is the folder of an embedded log; logs of Kafka stay."""
-    paths = [path for path in keeps.paths if not (checkpoints / path).exists()]
-    if log is None:
-        return Left([], [], paths)
+    it. `is_there` says it of logs, by their names."""
     return Left(
-        [name for name in keeps.logs if not sqlite_topic.path_of(log, name).exists()],
-        [name for name in keeps.sources if not sqlite_topic.path_of(log, name).exists()],
-        paths,
+        [name for name in keeps.logs if not is_there(name)],
+        [name for name in keeps.sources if not is_there(name)],
+        [path for path in keeps.paths if not (checkpoints / path).exists()],
     )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable, Collection
 from pathlib import Path
+from typing import Protocol
 
 from freshet.streams.log.contract import Log
 from freshet.streams.sqlite import topic as sqlite_topic
@@ -11,6 +13,16 @@ from freshet.versions.record import Left
 
 # Beside the file of a topic: its bell, and what SQLite makes itself.
 SUFFIXES = (".bell", "-wal", "-shm", "-journal")
+
+
+class Brokers(Protocol):
+    """Kafka's, as far as they are asked here."""
+
+    def topics(self) -> set[str]: ...
+
+    def is_empty(self, topic: str) -> bool: ...
+
+    def remove(self, topics: Collection[str], is_gone: Callable[[str], bool]) -> None: ...
 
 
 def remove(made: Left, checkpoints: Path, log: Log, log_folder: Path | None) -> None:
@@ -25,6 +37,17 @@ def remove(made: Left, checkpoints: Path, log: Log, log_folder: Path | None) -> 
     for name in made.sources:
         if sqlite_topic.path_of(log_folder, name).exists() and _is_empty(log, name):
             _remove_topic(log_folder, name)
+
+
+def remove_of_brokers(made: Left, app: str, version: int, brokers: Brokers) -> None:
+    """The same on Kafka, with the groups of the version's processes."""
+    there = brokers.topics()
+    unused = [name for name in made.sources if name in there and brokers.is_empty(name)]
+    brokers.remove(
+        [*made.logs, *unused],
+        # As `Context` names them.
+        lambda group: group.startswith(f"{app}.") and group.endswith(f".v{version}"),
+    )
 
 
 def _is_empty(log: Log, name: str) -> bool:

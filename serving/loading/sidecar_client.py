@@ -83,8 +83,8 @@ class Sidecar:
         self._child = subprocess.Popen(
             command, pass_fds=[theirs.fileno()], env={**os.environ, "PYTHONPATH": path}
         )
-        # At once, and not by itself: before it could, it has imported for half a second. It may have
-        # ended already.
+        # At once, and not by itself: before it could, it has imported for half a second. It may
+        # have ended already.
         with contextlib.suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, self._child.pid, NICE)
         # Ours of it: as long as it is open, the child's end would not be seen.

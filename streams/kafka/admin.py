@@ -159,6 +159,34 @@ class KafkaAdmin:
         answer = self._call(lambda: self.client.list_consumer_group_offsets(request)[group], topic)
         return {part.partition: part.offset for part in answer.topic_partitions if part.offset >= 0}
 
+    def names(self) -> set[str]:
+        """Of all topics."""
+        try:
+            return set(self.client.list_topics(timeout=REACH_SECONDS).topics)
+        except KafkaException as exception:
+            raise translated(error_of(exception), self._brokers) from exception
+
+    def delete(self, topic: str) -> None:
+        """A topic, unless another process has done so meanwhile."""
+        self._call(
+            lambda: self.client.delete_topics([topic])[topic],
+            topic,
+            KafkaError.UNKNOWN_TOPIC_OR_PART,
+        )
+
+    def groups(self) -> list[str]:
+        """Names of all consumer groups that the brokers know of."""
+        found = self._call(self.client.list_consumer_groups, "of groups")
+        return sorted(listed.group_id for listed in found.valid)
+
+    def delete_group(self, group: str) -> None:
+        """A group without members, unless it is gone already."""
+        self._call(
+            lambda: self.client.delete_consumer_groups([group])[group],
+            f"of group {group}",
+            KafkaError.GROUP_ID_NOT_FOUND,
+        )
+
     def _call(self, request: Callable[[], Any], topic: str, *fine: int) -> Any:
         """The result of a request, tried again while its error may pass; None for an error code in
         `fine`."""
@@ -209,6 +237,7 @@ def _may_pass(error: KafkaError) -> bool:
         KafkaError.INVALID_REPLICATION_FACTOR,  # no broker has registered yet
         KafkaError.LEADER_NOT_AVAILABLE,
         KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.NON_EMPTY_GROUP,  # its members are kept for a session after they were killed
         KafkaError._NOENT,  # no leader is known of a partition that was made a moment ago
         KafkaError.FENCED_LEADER_EPOCH,  # it was asked as it stood before its leader was known
     )

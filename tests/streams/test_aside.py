@@ -1,12 +1,15 @@
-"""What stands aside is a thread of its own, and nobody else."""
+"""What stands aside, or behind, is a thread of its own, and nobody else."""
 
 from __future__ import annotations
 
 import os
+import sys
 
 import pytest
 
-from freshet.streams.aside import NICE, aside
+from freshet.streams.aside import BEHIND, NICE, behind, stand_aside
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="threads have this on Linux")
 
 
 def standing() -> tuple[int, int]:
@@ -14,10 +17,15 @@ def standing() -> tuple[int, int]:
     return os.sched_getscheduler(0), os.getpriority(os.PRIO_PROCESS, 0)
 
 
-@pytest.mark.skipif(not hasattr(os, "SCHED_IDLE"), reason="Linux has this policy")
-def test_who_is_aside_is_so_alone_and_whoever_asked_goes_on_as_before() -> None:
+def aside() -> tuple[int, int]:
+    stand_aside()
+    return standing()
+
+
+def test_who_stands_aside_or_behind_does_so_alone() -> None:
     before = standing()
-    assert aside(standing)[0] == os.SCHED_IDLE
+    assert behind(standing) == (before[0], min(NICE, before[1] + BEHIND))
+    assert behind(aside)[0] == os.SCHED_IDLE
     assert standing() == before
 
 
@@ -29,11 +37,11 @@ def test_where_there_is_no_such_policy_it_is_as_nice_as_can_be(
 
     monkeypatch.setattr(os, "sched_setscheduler", refused)
     before = standing()
-    assert aside(standing)[1] == NICE
+    assert behind(aside)[1] == NICE
     assert standing() == before
 
 
 def test_its_value_and_its_error_are_those_of_the_work() -> None:
-    assert aside(max, 3, 5) == 5
+    assert behind(max, 3, 5) == 5
     with pytest.raises(ZeroDivisionError):
-        aside(divmod, 1, 0)
+        behind(divmod, 1, 0)

@@ -16,6 +16,54 @@ from tests.system.operated_run import COURIERS, Event, OperatedRun, Told, comman
 
 PAUSE_SECONDS = 0.01
 Change = tuple[str, str]
+VIEW = """again = fr.View(
+    "again",
+    deliveries,
+    key="courier",
+    features={
+        "late_10m": fr.mean("minutes_late", over="10m"),
+        "late_ewm": fr.decayed_mean("minutes_late", "30m"),
+    },
+)
+late = fr.Model("""
+VIEWS = "views=[load, punctuality"
+LOAD = '{"n_10m": fr.count(over="10m")}'
+TOPIC = """returns = fr.Topic(
+    "returns",
+    schema={"type": "record", "name": "return", "schema_id": 7, "fields": PARCEL},
+    event_id="parcel",
+    event_time="at",
+    freshness=FRESH,
+)
+# Views:"""
+# What is added to what there is: a view, a feature of another view and so of the model, a learner.
+ADDED: list[Change] = [
+    ("late = fr.Model(", VIEW),
+    (VIEWS, f"{VIEWS}, again"),
+    (LOAD, '{"n_10m": fr.count(over="10m"), "n_5m": fr.count(over="5m")}'),
+    ("learners=[fr.Baseline(), ", "learners=[fr.Baseline(), fr.HashedLogistic(name='other', rate=0.3), "),
+]  # fmt: skip
+# Other words for what there is: a filter, an impute, a window, a derived field, the label's rule,
+# a learner's options; a view less.
+CHANGED: list[Change] = [
+    ('pl.col("courier") == "nobody"', 'pl.col("courier") == "somebody"'),
+    ("fr.impute.constant(1.0)}", 'fr.impute.constant(2.0)}, derive={"half": pl.col("weight_kg") / 2}'),
+    ('"n_5m": fr.count(over="5m")', '"n_5m": fr.count(over="7m"), "halves": fr.sum("half", over="10m")'),
+    ('pl.col("minutes_late") > 10', 'pl.col("minutes_late") > 20'),
+    ("rate=0.3", "rate=0.2"),
+    (f"{VIEWS}, again", VIEWS),
+]  # fmt: skip
+# Topics and schemas: a topic, a field that a view reads, one that is required, and one less.
+OF_SCHEMAS: list[Change] = [
+    ("# Views:", TOPIC),
+    ("topics=[handovers,", "topics=[returns, handovers,"),
+    ('"name": "delivery", "schema_id": 2,', '"name": "delivery", "schema_id": 3,'),
+    ("[*PARCEL, LATE]", '[*PARCEL, {**LATE, "required": True}, '
+     '{"name": "stairs", "type": ["null", "int"], "default": None}]'),
+    ('features={\n        "late_10m": fr.mean("minutes_late", over="10m"),\n        "late_ewm"',
+     'features={\n        "stairs": fr.sum("stairs", over="10m"),\n        '
+     '"late_10m": fr.mean("minutes_late", over="10m"),\n        "late_ewm"'),
+]  # fmt: skip
 
 
 class Asking:

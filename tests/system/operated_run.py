@@ -129,10 +129,10 @@ class OperatedRun:
         self._process: subprocess.Popen[bytes] | None = None
         self._stack = ExitStack()
 
-    def start(self) -> None:
-        """Start it, and wait until every role has told its status."""
+    def start(self, *more: str) -> None:
+        """Start it, with `more` options, and wait until every role has told its status."""
         options = ["--port", "0", "--status-port", "0", "--run-dir", str(self.folder)]
-        options += self._options
+        options += [*self._options, *more]
         began = now_ms()
         with self._output.open("wb") as output:
             command = [sys.executable, "-m", "freshet", "run", str(self.file), *options]

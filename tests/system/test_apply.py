@@ -15,7 +15,9 @@ from freshet.settings import Settings, settings
 from freshet.versions import progress
 from freshet.versions.excluded import as_run
 from tests.system.applied_run import (
-    Change,
+    ADDED,
+    CHANGED,
+    OF_SCHEMAS,
     active,
     active_file,
     alike,
@@ -30,54 +32,6 @@ from tests.system.operated_run import COURIERS, OperatedRun, command, until
 
 pytestmark = pytest.mark.timeout(900)
 PARCELS = 30
-VIEW = """again = fr.View(
-    "again",
-    deliveries,
-    key="courier",
-    features={
-        "late_10m": fr.mean("minutes_late", over="10m"),
-        "late_ewm": fr.decayed_mean("minutes_late", "30m"),
-    },
-)
-late = fr.Model("""
-VIEWS = "views=[load, punctuality"
-LOAD = '{"n_10m": fr.count(over="10m")}'
-TOPIC = """returns = fr.Topic(
-    "returns",
-    schema={"type": "record", "name": "return", "schema_id": 7, "fields": PARCEL},
-    event_id="parcel",
-    event_time="at",
-    freshness=FRESH,
-)
-# Views:"""
-# What is added to what there is: a view, a feature of another view and so of the model, a learner.
-ADDED: list[Change] = [
-    ("late = fr.Model(", VIEW),
-    (VIEWS, f"{VIEWS}, again"),
-    (LOAD, '{"n_10m": fr.count(over="10m"), "n_5m": fr.count(over="5m")}'),
-    ("learners=[fr.Baseline(), ", "learners=[fr.Baseline(), fr.HashedLogistic(name='other', rate=0.3), "),
-]  # fmt: skip
-# Other words for what there is: a filter, an impute, a window, a derived field, the label's rule,
-# a learner's options; a view less.
-CHANGED: list[Change] = [
-    ('pl.col("courier") == "nobody"', 'pl.col("courier") == "somebody"'),
-    ("fr.impute.constant(1.0)}", 'fr.impute.constant(2.0)}, derive={"half": pl.col("weight_kg") / 2}'),
-    ('"n_5m": fr.count(over="5m")', '"n_5m": fr.count(over="7m"), "halves": fr.sum("half", over="10m")'),
-    ('pl.col("minutes_late") > 10', 'pl.col("minutes_late") > 20'),
-    ("rate=0.3", "rate=0.2"),
-    (f"{VIEWS}, again", VIEWS),
-]  # fmt: skip
-# Topics and schemas: a topic, a field that a view reads, one that is required, and one less.
-OF_SCHEMAS: list[Change] = [
-    ("# Views:", TOPIC),
-    ("topics=[handovers,", "topics=[returns, handovers,"),
-    ('"name": "delivery", "schema_id": 2,', '"name": "delivery", "schema_id": 3,'),
-    ("[*PARCEL, LATE]", '[*PARCEL, {**LATE, "required": True}, '
-     '{"name": "stairs", "type": ["null", "int"], "default": None}]'),
-    ('features={\n        "late_10m": fr.mean("minutes_late", over="10m"),\n        "late_ewm"',
-     'features={\n        "stairs": fr.sum("stairs", over="10m"),\n        '
-     '"late_10m": fr.mean("minutes_late", over="10m"),\n        "late_ewm"'),
-]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -208,18 +162,28 @@ def _step(folder: Path) -> str:
     return "" if now is None else now.step
 
 
-def test_on_kafka(tmp_path: Path, kafka: str, redis_address: str) -> None:
-    run = OperatedRun(tmp_path, "--log", f"kafka://{kafka}", "--store", f"redis://{redis_address}")
-    try:
-        run.start()
-        run.learn(PARCELS)
-        edited(run, ADDED)
-        with asked_meanwhile(run) as asking:
-            applied(run, str(run.file), "--yes")
-            until(lambda: len(asking.answers) > 100, "it was asked")
-        assert asking.failed == []
-        assert alike(run, "again:late_ewm", "punctuality:late_ewm")
-        assert sum(values(run, "load:n_5m")[0]) == PARCELS
-        all_alive(run)
-    finally:
-        run.stop()
+def test_a_restart_with_a_changed_file_builds_it_beside_what_ran(run: OperatedRun) -> None:
+    n = active(run.folder)
+    run.stop()
+    edited(run, [('fr.sum("stairs", over="10m")', 'fr.sum("stairs", over="20m")')])
+    run.start("--yes")
+    assert "what ran before answers until what is declared now is built" in run.printed()
+    until(lambda: active(run.folder) == n + 1, "it is built")
+    until(lambda: progress.read(run.folder) is None, "and runs alone")
+    connect_again(run)
+    until(lambda: values(run, "punctuality:stairs")[0] == [4, 4, 4], "of all that was")
+    all_alive(run)
+
+
+def test_a_changed_file_that_is_run_beside_a_run_is_applied(run: OperatedRun) -> None:
+    n = active(run.folder)
+    told = command("run", str(run.file), "--run-dir", str(run.folder), "--yes")
+    assert "log locked by another run" in told.err, "it is no other one"
+    edited(run, [('fr.sum("stairs", over="20m")', 'fr.sum("stairs", over="30m")')])
+    told = command("run", str(run.file), "--run-dir", str(run.folder))
+    assert "log locked by another run" in told.err, "nobody has agreed to it"
+    told = command("run", str(run.file), "--run-dir", str(run.folder), "--yes")
+    assert told.status == 0, told
+    assert active(run.folder) == n + 1
+    connect_again(run)
+    all_alive(run)
