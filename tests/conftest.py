@@ -1,8 +1,10 @@
 """Fixtures that every test may ask for."""
 
 import os
+from collections.abc import Iterator
 
 import hypothesis
+import pytest
 import structlog
 
 pytest_plugins = ["tests.servers"]
@@ -25,3 +27,12 @@ hypothesis.settings.load_profile("freshet")
 # Where nothing is configured, structlog draws a failure with the source and the variables of every
 # frame: half a second of CPU each, and tests let hundreds of things fail.
 structlog.dev.ConsoleRenderer.get_active().exception_formatter = structlog.dev.plain_traceback
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nobody_pulls_the_plug() -> Iterator[None]:
+    """What a process has written outlives its kill, whether its disk has it or not: tests wait for
+    no disk, ten milliseconds at each of their checkpoints. The processes of a run do."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: None)
+        yield

@@ -111,7 +111,18 @@ class Demo:
 
 def command(folder: Path, *options: str) -> list[str]:
     where = ["--run-dir", str(folder), "--report", str(folder) + "-report.json"]
-    return [sys.executable, "-m", "freshet", "demo", "--days", str(DAYS), *where, *options]
+    return [
+        sys.executable,
+        "-m",
+        "freshet",
+        "demo",
+        "--days",
+        str(DAYS),
+        "--step",
+        "1h",
+        *where,
+        *options,
+    ]
 
 
 @contextlib.contextmanager

@@ -1,7 +1,7 @@
 """Nothing of the future is served: whole runs of the flights in one process, compared bit by bit,
 and with the raw data.
 
-A run is two days in steps of 15 minutes. What is altered reaches the pipeline the usual way, as
+A run is two days in steps of half an hour. What is altered reaches the pipeline the usual way, as
 events; so a difference that comes too early is a leak, wherever in the pipeline it is.
 """
 
@@ -41,6 +41,7 @@ from freshet.testing import LocalRun, vectors_of
 from tests.freshet.demo.flights.altered_flights import with_labels_turned, with_outcome
 
 DAYS, EVERY, MINUTE_MS, HOUR_MS = 2, "3h", 60_000, 3_600_000
+STEP_MS = HOUR_MS // 2
 MODEL = replace(flights.models[0], learners=[fr.Baseline(), fr.HashedLogistic()])
 APP = replace(flights, models=[MODEL])
 # midnight: everything before it is the same, the second day learns other labels
@@ -73,7 +74,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def baseline(folder: Path) -> Run:
-    return run(folder / "baseline", list(Schedule(DAYS)))
+    return run(folder / "baseline", list(Schedule(DAYS, STEP_MS)))
 
 
 def run(folder: Path, steps: Sequence[Step], stop_at: Sequence[int] = ()) -> Run:
@@ -148,7 +149,7 @@ def differing(a: dict[str, bytes], b: dict[str, bytes]) -> set[str]:
 
 
 def test_a_run_serves_every_departure_once_and_learns(baseline: Run) -> None:
-    queries = [f for step in Schedule(DAYS) for f in step.queries["flight_id"]]
+    queries = [f for step in Schedule(DAYS, STEP_MS) for f in step.queries["flight_id"]]
     assert sorted(baseline.served) == sorted(queries)
     # a champion was there, and gave way
     assert len({lineage for _, lineage, _, _ in baseline.settled}) > 1
@@ -159,7 +160,9 @@ def test_a_run_serves_every_departure_once_and_learns(baseline: Run) -> None:
 def test_labels_that_have_not_yet_arrived_change_no_prediction_by_a_bit(
     folder: Path, baseline: Run
 ) -> None:
-    altered = run(folder / "turned", list(Schedule(DAYS, alter=with_labels_turned(TURNED_MS))))
+    altered = run(
+        folder / "turned", list(Schedule(DAYS, STEP_MS, alter=with_labels_turned(TURNED_MS)))
+    )
     changed = differing(baseline.served, altered.served)
     before = [f for f, at in baseline.asked.items() if at <= TURNED_MS]
     assert len(before) > 800
@@ -189,7 +192,9 @@ def test_a_flights_own_outcome_changes_later_vectors_but_never_its_own(
     flight = a_flight(kind)
     alter: Alter = with_outcome(flight, **outcome)
     steps = [
-        s for s in Schedule(DAYS, alter=alter) if s.start_ms < baseline.asked[flight] + 9 * HOUR_MS
+        s
+        for s in Schedule(DAYS, STEP_MS, alter=alter)
+        if s.start_ms < baseline.asked[flight] + 9 * HOUR_MS
     ]
     altered = run(tmp_path, steps)
     served = {f: baseline.served[f] for f in altered.served}
@@ -326,7 +331,9 @@ def recomputed(asked: Flight, as_of: int) -> dict[str, float]:
 def test_served_features_are_what_the_raw_data_says_was_known(tmp_path: Path) -> None:
     # Duplicates and bad rows must not show; what is held up may, so nothing is here.
     steps = [
-        s for s in Schedule(1, faults=Faults(disorder=0.0)) if s.start_ms < START_MS + 22 * HOUR_MS
+        s
+        for s in Schedule(1, STEP_MS, faults=Faults(disorder=0.0))
+        if s.start_ms < START_MS + 22 * HOUR_MS
     ]
     found = run(tmp_path, steps)
     checked = [
@@ -344,15 +351,15 @@ def test_served_features_are_what_the_raw_data_says_was_known(tmp_path: Path) ->
 
 
 def test_two_identical_runs_are_bit_equal(folder: Path, baseline: Run) -> None:
-    again = run(folder / "again", list(Schedule(DAYS)))
+    again = run(folder / "again", list(Schedule(DAYS, STEP_MS)))
     assert not differing(baseline.served, again.served)
     assert again.settled == baseline.settled
     assert again == baseline
 
 
 def test_a_run_that_was_stopped_and_resumed_is_bit_equal(folder: Path, baseline: Run) -> None:
-    steps = list(Schedule(DAYS))
-    resumed = run(folder / "resumed", steps, (71, 72, 130))
+    steps = list(Schedule(DAYS, STEP_MS))
+    resumed = run(folder / "resumed", steps, (35, 36, 65))
     assert not differing(baseline.served, resumed.served)
     assert resumed.examples == baseline.examples
     assert resumed.settled == baseline.settled

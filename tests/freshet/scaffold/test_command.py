@@ -123,7 +123,7 @@ def test_the_app_of_a_sample_is_sound_and_its_replay_applies_every_row(
         line.strip() for line in told.stdout.splitlines() if "freshet replay" in line
     ).split("  ")[0]
     done = subprocess.run(
-        f"{sys.executable} -m {command} --step 1h",
+        f"{sys.executable} -m {command} --step 4h",
         shell=True,
         cwd=tmp_path / "app",
         env={**os.environ, "PYTHONPATH": str(ROOT)},
