@@ -24,7 +24,13 @@ from freshet.cli.option_groups import (
     StatusPort,
     grouped,
 )
-from freshet.cli.plan import agreed, change_what_runs, first_what_ran, is_held
+from freshet.cli.plan import (
+    agreed,
+    change_what_runs,
+    first_what_ran,
+    is_held,
+    refuse_out_of_reach,
+)
 from freshet.cli.plan import apply as apply_command
 from freshet.cli.plan import plan as plan_command
 from freshet.cli.registry import registry
@@ -146,7 +152,9 @@ def run(
         from freshet.processes.versioned import chosen
         from freshet.versions.excluded import as_run
 
-        loaded = as_run(load(app), given)
+        declared = load(app)
+        refuse_out_of_reach(given)
+        loaded = as_run(declared, given)
         running = chosen(loaded, app, given)
         build = None
         if running != app:

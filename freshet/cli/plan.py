@@ -202,29 +202,39 @@ def first_what_ran(
     return first, as_run(load(first), given), restarting.building(app, file, given, say)
 
 
+def refuse_out_of_reach(given: Settings) -> None:
+    """Before anything is read of a folder that machines share.
+
+    Raises:
+        DefinitionError: others cannot share the run's log.
+        ObjectStoreError: the store of objects does not answer, or refuses it.
+    """
+    from freshet.runs import folder
+    from freshet.streams.object_probe import probe
+
+    if given.is_shared:
+        folder.refuse_unshared(given)
+        probe(given.shared_url)
+
+
 def agreed(app: App, given: Settings, file: Path | None, yes: bool) -> bool:
     """Whether a run may go on with what is declared now. A plan in a `file` must still hold; where
     somebody can be asked who has not said `yes` before, they are shown what comes of it.
 
     Raises:
-        DefinitionError: the plan holds no more, or others cannot share the run's log.
+        DefinitionError: the plan holds no more.
         ObjectStoreError: the store of objects does not answer, or refuses it.
     """
     from freshet.declared import definitions
     from freshet.planning.of_run import planned
     from freshet.planning.plan import refuse_moved
     from freshet.planning.shown import lines
-    from freshet.runs import folder
-    from freshet.streams.object_probe import probe
 
     if file is not None:
         refuse_moved(file, planned(app, given))
         return True
     if yes or not sys.stdin.isatty():
         return True
-    if given.is_shared:
-        folder.refuse_unshared(given)
-        probe(given.shared_url)
     before = definitions.read(given.checkpoints_url)
     if before is None or not definitions.changes(before, app):
         return True
