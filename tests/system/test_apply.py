@@ -168,7 +168,8 @@ def test_a_restart_with_a_changed_file_builds_it_beside_what_ran(run: OperatedRu
     edited(run, [('fr.sum("stairs", over="10m")', 'fr.sum("stairs", over="20m")')])
     run.start("--yes")
     assert "what ran before answers until what is declared now is built" in run.printed()
-    until(lambda: active(run.folder) == n + 1, "it is built")
+    # Numbers of versions that were gone back from are not given again.
+    until(lambda: active(run.folder) > n, "it is built")
     until(lambda: progress.read(run.folder) is None, "and runs alone")
     connect_again(run)
     until(lambda: values(run, "punctuality:stairs")[0] == [4, 4, 4], "of all that was")
