@@ -28,6 +28,8 @@ PRELOADED = "freshet.processes.preloaded"
 SINGLE_THREADED = dict.fromkeys(
     ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS"), "1"
 )
+# Has a pool of threads of its own once it is used.
+POOLED = "polars"
 # It has another inside from then on.
 NEXT_INSIDE = (3, 14)
 # multiprocessing keeps one a process, and has no name for it that is meant for others.
@@ -58,6 +60,9 @@ def fork_early() -> None:
     # Another command was run in this process before.
     if _early is not None or _server._forkserver_pid is not None:
         return
+    # What has been used by now may have threads that are none of Python's: a pool of them that was
+    # forked has none, and whoever gives it work waits for ever.
+    was_used = POOLED in sys.modules
     polars = "POLARS_MAX_THREADS"
     before = os.environ.get(polars)
     # numpy's own library starts threads when it is loaded.
@@ -65,7 +70,8 @@ def fork_early() -> None:
     import_module(PRELOADED)
     # Threads would not be forked, and what one of them holds would be held for ever. Libraries have
     # some from their import on, as they have in a server that imports them.
-    if sys.version_info < NEXT_INSIDE and threading.active_count() == 1:
+    is_alone = threading.active_count() == 1 and not was_used
+    if sys.version_info < NEXT_INSIDE and is_alone:
         _early = _forked()
     # This process may read large files.
     if before is None:

@@ -38,6 +38,10 @@ from freshet.processes import fork_server
 
 if sys.argv[2] == "with-thread":
     threading.Thread(target=threading.Event().wait, daemon=True).start()
+if sys.argv[2] == "used":
+    import polars as pl
+
+    pl.DataFrame({"x": [1.0]}).select(pl.col("x") + 1)
 os.environ.pop("POLARS_MAX_THREADS", None)
 fork_server.fork_early()
 assert "POLARS_MAX_THREADS" not in os.environ
@@ -95,6 +99,16 @@ def test_roles_are_forked_from_the_command_and_again_when_their_server_was_kille
 
 def test_where_a_thread_runs_multiprocessing_starts_its_own(tmp_path: Path) -> None:
     with command(tmp_path, "with-thread") as started:
+        try:
+            assert forked(started) == 0
+            assert found(tmp_path)["imported"] == [False, True]
+        finally:
+            started.kill()
+
+
+def test_where_polars_was_used_multiprocessing_starts_its_own(tmp_path: Path) -> None:
+    """Of a pool of threads that is forked no thread is left: a role waited for it for ever."""
+    with command(tmp_path, "used") as started:
         try:
             assert forked(started) == 0
             assert found(tmp_path)["imported"] == [False, True]
