@@ -14,13 +14,13 @@ from dataclasses import replace
 import msgspec
 
 from freshet.app import App
+from freshet.declared import numbered
 from freshet.features.views.excluding import leaving_out as of_view
-from freshet.schemas.errors import ComponentError, RequestError
+from freshet.schemas.errors import RequestError
 from freshet.streams.admission.excluded import Excluded, Run, places_of, together
-from freshet.streams.objects import names, opened, put_new, read_whole
 
 FOLDER = "exclusions"
-SUFFIX = ".json"
+IF_BROKEN = "Restore it: views that leave out its events cannot be told without."
 
 
 class Exclusion(msgspec.Struct, frozen=True):
@@ -50,45 +50,17 @@ def every(url: str) -> list[Exclusion]:
     Raises:
         ComponentError: somebody has broken a record.
     """
-    fs, root = opened(url)
-    folder = f"{root.rstrip('/')}/{FOLDER}"
-    if not fs.isdir(folder):
-        return []
-    found = []
-    for name in sorted(name for name in names(fs, folder) if name.endswith(SUFFIX)):
-        place = f"{folder}/{name}"
-        try:
-            found.append(msgspec.json.decode(read_whole(fs, place), type=Exclusion))
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise ComponentError(
-                f"file {place}",
-                f"cannot be read: {error}",
-                "Restore it: views that leave out its events cannot be told without.",
-            ) from error
-    return found
+    return numbered.every(url, FOLDER, Exclusion, IF_BROKEN)
 
 
 def put(url: str, made: Exclusion) -> None:
     """Raises `RequestError` where another one of its number is there."""
-    fs, root = opened(url)
-    folder = f"{root.rstrip('/')}/{FOLDER}"
-    fs.makedirs(
-        folder,
-        exist_ok=True,
-    )
-    text = msgspec.json.format(msgspec.json.encode(made))
-    try:
-        put_new(
-            fs,
-            f"{folder}/{made.number:06}{SUFFIX}",
-            text,
-        )
-    except FileExistsError as error:
+    if not numbered.put(url, FOLDER, made):
         raise RequestError(
             f"topic {made.topic}",
             f"exclusion {made.number} was made by somebody else at the same time",
             "See freshet topics exclusions, and ask again if it is still wanted.",
-        ) from error
+        )
 
 
 def in_force(found: Iterable[Exclusion], numbers: Collection[int] | None) -> list[Exclusion]:

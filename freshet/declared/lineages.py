@@ -9,17 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-import msgspec
-
 from freshet.app import App
+from freshet.declared import numbered
 from freshet.learners.contract import LearnerSpec
 from freshet.learners.model import Model
 from freshet.learners.started import Start, Started
-from freshet.schemas.errors import ComponentError
-from freshet.streams.objects import names, opened, put_new, read_whole
 
 FOLDER = "lineages"
-SUFFIX = ".json"
+IF_BROKEN = "Remove it: the lineage that it started is gone then, and may be started again."
 
 
 def starts_of(url: str, model: str) -> list[Start]:
@@ -28,35 +25,12 @@ def starts_of(url: str, model: str) -> list[Start]:
     Raises:
         ComponentError: somebody has broken a record.
     """
-    fs, root = opened(url)
-    folder = f"{root.rstrip('/')}/{FOLDER}/{model}"
-    if not fs.isdir(folder):
-        return []
-    found = []
-    for name in sorted(name for name in names(fs, folder) if name.endswith(SUFFIX)):
-        place = f"{folder}/{name}"
-        try:
-            found.append(msgspec.json.decode(read_whole(fs, place), type=Start))
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise ComponentError(
-                f"file {place}",
-                f"cannot be read: {error}",
-                "Remove it: the lineage that it started is gone then, and may be started again.",
-            ) from error
-    return found
+    return numbered.every(url, f"{FOLDER}/{model}", Start, IF_BROKEN)
 
 
 def put(url: str, model: str, start: Start) -> bool:
     """Whether it is there now; not where another one of its number is."""
-    fs, root = opened(url)
-    folder = f"{root.rstrip('/')}/{FOLDER}/{model}"
-    fs.makedirs(folder, exist_ok=True)
-    text = msgspec.json.format(msgspec.json.encode(start))
-    try:
-        put_new(fs, f"{folder}/{start.number:06}{SUFFIX}", text)
-    except FileExistsError:
-        return False
-    return True
+    return numbered.put(url, f"{FOLDER}/{model}", start)
 
 
 def declared(model: Model) -> list[LearnerSpec]:
