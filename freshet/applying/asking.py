@@ -14,8 +14,8 @@ from freshet.roles import preflight
 from freshet.runs import record as run_record
 from freshet.runs.archived import over_archive
 from freshet.runs.clusters import routed
-from freshet.runs.lock import RunLock
-from freshet.schemas.errors import DefinitionError, FreshetError, LogError
+from freshet.runs.lock import is_held
+from freshet.schemas.errors import DefinitionError, FreshetError
 from freshet.settings import Settings
 from freshet.streams.catalog import open_log
 from freshet.streams.clock import wall_now_ms
@@ -35,11 +35,7 @@ def refuse_where_nothing_runs(given: Settings) -> None:
         )
     run_dir = given.local_path
     run_record.read(run_dir)
-    try:
-        RunLock(run_dir).close()
-    except LogError:
-        pass  # it is held by what runs
-    else:
+    if not is_held(run_dir):
         raise DefinitionError(
             f"run in {run_dir}",
             "does not run",

@@ -28,7 +28,6 @@ from freshet.cli.plan import (
     agreed,
     change_what_runs,
     first_what_ran,
-    is_held,
     refuse_out_of_reach,
 )
 from freshet.cli.plan import apply as apply_command
@@ -38,6 +37,7 @@ from freshet.cli.run import register
 from freshet.cli.servers import servers
 from freshet.cli.values import statistics
 from freshet.runs import logs
+from freshet.runs.lock import is_held
 from freshet.schemas.errors import ComponentError, DefinitionError, FreshetError
 from freshet.schemas.shown_text import shown
 from freshet.terminal import complain, end_without_reader, say, terminal, use_standard_streams
@@ -143,7 +143,7 @@ def run(
 
         run_one(app, role, given, member)
     else:
-        if is_held(given):
+        if not given.is_shared and is_held(given.local_path):
             # Before anything is forked: this process starts no role.
             change_what_runs(app, given, plan, yes)
         _fork_early(app)

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 NOTHING = 0
 CHANGES = 2
 ERROR = 1
-LOCK = "run.lock"
 
 
 def plan(
@@ -141,20 +140,6 @@ def _asked(app: str, given: Settings, file: Path | None, yes: bool) -> bool:
         raise SystemExit(NOTHING)
     asking.ask(loaded, app, given)
     return True
-
-
-def is_held(given: Settings) -> bool:
-    """Whether something runs in the folder, without taking it."""
-    from freshet.runs.lock import RunLock
-    from freshet.schemas.errors import LogError
-
-    if given.is_shared or not (given.local_path / LOCK).exists():
-        return False
-    try:
-        RunLock(given.local_path).close()
-    except LogError:
-        return True
-    return False
 
 
 def change_what_runs(app: str, given: Settings, plan: Path | None, yes: bool) -> None:

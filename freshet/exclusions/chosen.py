@@ -81,8 +81,7 @@ class Chosen(NamedTuple):
     @property
     def begins_ms(self) -> int:
         """When the first of them was appended."""
-        first = self.events[_known("appended_at")].to_physical().min()
-        return int(first or 0)  # type: ignore[arg-type]
+        return min(self.events[_known("appended_at")].to_physical().to_list(), default=0)
 
     def counts(self) -> Mapping[tuple[int, str], int]:
         """How many, by partition and fate, in order."""

@@ -4,6 +4,7 @@ a run that has stopped begins with it."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import Enum
 
 from freshet.app import App, load
@@ -13,9 +14,9 @@ from freshet.declared.exclusions import Exclusion, excluding, numbers_of
 from freshet.exclusions.chosen import Chosen, Wanted
 from freshet.processes.versioned import Taken, drafted
 from freshet.runs import record as run_record
-from freshet.runs.lock import RunLock
+from freshet.runs.lock import RunLock, is_held
 from freshet.runs.opened import OpenedRun
-from freshet.schemas.errors import DefinitionError, LogError, RequestError
+from freshet.schemas.errors import DefinitionError, RequestError
 from freshet.schemas.wire.facts import one_line
 from freshet.settings import Settings
 from freshet.streams.admission.excluded import runs_of
@@ -53,7 +54,8 @@ def exclusion_of(run: OpenedRun, chosen: Chosen, wanted: Wanted, by: str, why: s
             "has no such event that a view has folded",
             "Look for them with fr.open_run(…).events().",
         )
-    for one, holds in every(run):
+    known = every(run)
+    for one, holds in known:
         if (one.topic, one.runs) == (chosen.topic.name, runs) and one.back is None:
             if holds:
                 raise RequestError(
@@ -61,10 +63,10 @@ def exclusion_of(run: OpenedRun, chosen: Chosen, wanted: Wanted, by: str, why: s
                     f"lacks these events already, by exclusion {one.told}",
                     f"Put them back with freshet topics exclude --revert {one.number}.",
                 )
-            if not _was_put_back(run, one.number):
+            if not any(other.back == one.number for other, _ in known):
                 return one
     return Exclusion(
-        _next_number(run),
+        _next_number(known),
         chosen.topic.name,
         one_line(by),
         wall_now_ms(),
@@ -90,7 +92,7 @@ def putting_back(run: OpenedRun, number: int, by: str, why: str) -> Exclusion:
             if undone:
                 return undone[-1]
             return Exclusion(
-                _next_number(run),
+                _next_number(known),
                 one.topic,
                 one_line(by),
                 wall_now_ms(),
@@ -104,13 +106,8 @@ def putting_back(run: OpenedRun, number: int, by: str, why: str) -> Exclusion:
     )
 
 
-def _was_put_back(run: OpenedRun, number: int) -> bool:
-    return any(one.back == number for one, _ in every(run))
-
-
-def _next_number(run: OpenedRun) -> int:
-    known = record.every(run.settings.checkpoints_url)
-    return max((one.number for one in known), default=0) + 1
+def _next_number(known: Iterable[tuple[Exclusion, bool]]) -> int:
+    return max((one.number for one, _ in known), default=0) + 1
 
 
 def carry_out(run: OpenedRun, made: Exclusion) -> Done:
@@ -124,7 +121,7 @@ def carry_out(run: OpenedRun, made: Exclusion) -> Done:
     url = given.checkpoints_url
     numbers = held(given)
     versions = Taken(given.local_path)
-    if _runs(given):
+    if is_held(given.local_path):
         _refuse_without_versions(given, numbers)
     # Before anybody hears of it: whoever does finds it.
     if made not in record.every(url):
@@ -136,7 +133,7 @@ def carry_out(run: OpenedRun, made: Exclusion) -> Done:
         return Done.AT_START
     file = versions.app_file(versions.active())
     wanted = excluding(load(file), url, [*numbers, made.number])
-    if not _runs(given):
+    if not is_held(given.local_path):
         _begin_with(
             versions,
             wanted,
@@ -167,14 +164,6 @@ def _is_kept(versions: Taken, app: App) -> bool:
     """Whether the version that can be gone back to declares just that."""
     _, kept = active_and_kept(versions)
     return kept is not None and kept.digest == app.digest and kept.excludes == numbers_of(app)
-
-
-def _runs(given: Settings) -> bool:
-    try:
-        RunLock(given.local_path).close()
-    except LogError:
-        return True
-    return False
 
 
 def _begin_with(versions: Taken, app: App, given: Settings) -> None:

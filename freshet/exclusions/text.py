@@ -10,6 +10,7 @@ from rich.table import Table
 from freshet.declared.exclusions import Exclusion
 from freshet.exclusions.outline import Outline
 from freshet.figures import count, moment
+from freshet.lineages.text import seen_table
 from freshet.terminal import marked
 
 
@@ -35,18 +36,7 @@ def show_outline(outline: Outline, console: Console) -> None:
             f"{count(chosen.unsettled)} records are not settled yet, and none of them is chosen",
             soft_wrap=True,
         )
-    seen = _table(
-        "kind",
-        "who saw them",
-        of="count",
-    )
-    for one in outline.seen:
-        seen.add_row(
-            marked("{}", one.kind),
-            marked("{}", one.name),
-            count(one.count),
-        )
-    console.print(seen)
+    console.print(seen_table(outline.seen, "who saw them"))
     if outline.correct:
         console.print("what was answered and learned stays as it was; to learn it without them:")
     for command in outline.correct:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from rich.console import Console
 from rich.table import Table
 
 from freshet.figures import count
+from freshet.lineages.seen import Seen
 from freshet.lineages.start import Outline
 from freshet.terminal import marked
 
@@ -26,14 +29,19 @@ def show_outline(outline: Outline, console: Console) -> None:
     )
     if not outline.seen:
         return
+    console.print(seen_table(outline.seen, "who saw what is excepted"))
+
+
+def seen_table(found: Iterable[Seen], who: str) -> Table:
+    """Who saw, and how many; `who` is above their names."""
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    for title in ("kind", "who saw what is excepted"):
+    for title in ("kind", who):
         table.add_column(title, overflow="fold")
     table.add_column("count", justify="right", no_wrap=True)
-    for seen in outline.seen:
+    for seen in found:
         table.add_row(
             marked("{}", seen.kind),
             marked("{}", seen.name),
             count(seen.count),
         )
-    console.print(table)
+    return table

@@ -9,7 +9,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from freshet.runs.lock import RunLock
+from freshet.runs.lock import LOCK, RunLock
 from freshet.schemas.errors import ComponentError, DefinitionError
 from freshet.settings import Settings, settings
 from freshet.streams import objects
@@ -93,7 +93,7 @@ def empty(run_dir: Path) -> None:
     """
     if not run_dir.exists() or not any(run_dir.iterdir()):
         return
-    if not (run_dir / "run.lock").exists():
+    if not (run_dir / LOCK).exists():
         raise ComponentError(
             f"folder {run_dir}",
             "is not empty, and not of a run",
@@ -103,7 +103,7 @@ def empty(run_dir: Path) -> None:
         for found in run_dir.iterdir():
             if found.is_dir():
                 shutil.rmtree(found)
-            elif found.name != "run.lock":
+            elif found.name != LOCK:
                 found.unlink()
 
 

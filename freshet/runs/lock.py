@@ -9,6 +9,20 @@ from types import TracebackType
 
 from freshet.schemas.errors import LogError
 
+LOCK = "run.lock"
+
+
+def is_held(directory: Path) -> bool:
+    """Whether something runs in a directory, or nobody could; without keeping it."""
+    # Where nothing ever ran nothing is left behind by asking.
+    if not (directory / LOCK).exists():
+        return False
+    try:
+        RunLock(directory).close()
+    except LogError:
+        return True
+    return False
+
 
 class RunLock:
     """Holds a directory for this process until closed, or until the process ends, however it ends.
@@ -21,7 +35,7 @@ class RunLock:
     """
 
     def __init__(self, directory: str | Path) -> None:
-        path = Path(directory) / "run.lock"
+        path = Path(directory) / LOCK
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
