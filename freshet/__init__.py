@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from freshet.schemas.errors import FreshetError
     from freshet.schemas.events.times import time
     from freshet.schemas.models.conditions import HoldWhen
+    from freshet.schemas.models.tasks import Binary, Classes, Regression
     from freshet.schemas.topics import impute
     from freshet.schemas.topics.derive import (
         bucket,
@@ -68,12 +69,15 @@ if TYPE_CHECKING:
 __all__ = [
     "App",
     "Baseline",
+    "Binary",
+    "Classes",
     "FreshetError",
     "Freshness",
     "HashedLogistic",
     "HoldWhen",
     "Label",
     "Model",
+    "Regression",
     "ReleaseConfig",
     "River",
     "Statistics",

@@ -26,6 +26,7 @@ from freshet.schemas.declared import brief, check_each, check_kind
 from freshet.schemas.errors import DefinitionError
 from freshet.schemas.events.field import KEY_TYPES
 from freshet.schemas.models.conditions import FALL_BACK, GO_ON, MISSING_INPUTS, HoldWhen
+from freshet.schemas.models.tasks import DEFAULT_TASK, OF_TASKS, TASKS, Task
 from freshet.schemas.models.vectors import VectorSchema
 from freshet.schemas.topics.derivations import Derivation
 from freshet.schemas.topics.digests import Facts, digest_of, fields_read, of_expression, of_field
@@ -173,6 +174,8 @@ class Model:
             `"go_on"` changes nothing else; `"hold"` learns nothing meanwhile; `"fall_back"` has the
             rungs of `fallback` answer meanwhile, which must be there, but for those that read what
             is missing.
+        task: What is predicted: `fr.Binary()` (labels are true or false), `fr.Classes([…])` (labels
+            are texts) or `fr.Regression()` (labels are numbers). Another task starts new lineages.
         owner: Who answers for it; shown in the catalogue.
         description: What it is; shown in the catalogue.
         subject: Reserved, and refused: nothing is kept by subject yet.
@@ -231,6 +234,7 @@ class Model:
     skew_bounds: Mapping[str, float] = field(default_factory=dict)
     hold: Sequence[HoldWhen] = ()
     missing_inputs: str = GO_ON
+    task: Task = DEFAULT_TASK
     owner: str = ""
     description: str = ""
     subject: str | None = None
@@ -398,6 +402,7 @@ class Model:
             "Use fr.heuristic(…) or fr.constant(…).",
         )
         check_each(where, "hold", self.hold, HoldWhen, OF_HOLD)
+        check_kind(where, "task", self.task, TASKS, OF_TASKS)
         check_kind(
             where,
             "release",
@@ -494,6 +499,7 @@ class Model:
             tuple(numbers),
             self.digest,
             meanings,
+            self.task,
         )
 
     @cached_property

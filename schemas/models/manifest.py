@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from freshet.schemas.models.tasks import task_of
 from freshet.schemas.models.vectors import VectorSchema
 
 
@@ -34,13 +35,16 @@ class Identity(SnapshotName, frozen=True):
     __str__ = SnapshotName.__str__
 
 
-class Columns(msgspec.Struct, frozen=True):
-    """The vectors that a snapshot was made for: as of `VectorSchema`."""
+class Columns(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The vectors that a snapshot was made for: as of `VectorSchema`; `task` are the facts of what
+    is predicted, none of a binary one."""
 
     categories: tuple[str, ...]
     numbers: tuple[str, ...]
     meaning: str
     meanings: tuple[str, ...]
+    # Left out where it says nothing, so that what was signed before there were tasks stays valid.
+    task: tuple[str, ...] = ()
 
     @staticmethod
     def of(schema: VectorSchema) -> Columns:
@@ -49,6 +53,7 @@ class Columns(msgspec.Struct, frozen=True):
             schema.numbers,
             schema.meaning,
             schema.meanings,
+            schema.task.facts,
         )
 
     @property
@@ -58,6 +63,7 @@ class Columns(msgspec.Struct, frozen=True):
             self.numbers,
             self.meaning,
             self.meanings,
+            task_of(self.task),
         )
 
 

@@ -16,6 +16,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from freshet.schemas.models.tasks import DEFAULT_TASK, Task
+
 U64 = npt.NDArray[np.uint64]
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
@@ -44,12 +46,14 @@ class VectorSchema:
 
     `meaning` is the digest of what is asked, and of what its label says: vectors for another label
     are others. `meanings` are those of the columns, categories first: a column of the same name
-    over another view is another one. Without any (`()`) a column is its name alone."""
+    over another view is another one. Without any (`()`) a column is its name alone. `task` says
+    what is predicted of such vectors, and what their labels are."""
 
     categories: tuple[str, ...]
     numbers: tuple[str, ...]
     meaning: str = field(default="", repr=False)
     meanings: tuple[str, ...] = field(default=(), repr=False)
+    task: Task = field(default=DEFAULT_TASK, repr=False)
 
     @property
     def digest(self) -> str:
@@ -59,6 +63,8 @@ class VectorSchema:
             "\x1f".join(self.numbers),
             self.meaning,
             "\x1f".join(self.meanings),
+            # Of a binary one nothing: what was learned before there were tasks goes on.
+            *("\x1f".join(self.task.facts) for _ in self.task.facts[:1]),
         )
         # By separators that no name of a field has, so that ("a", "b") is not ("ab",).
         text = "\x1e".join(names)
@@ -127,7 +133,8 @@ class Vectors:
 
 @dataclass(frozen=True, slots=True)
 class Examples:
-    """`n` vectors with their labels, float32 `[n]` of 0.0 or 1.0, in log order."""
+    """`n` vectors with their labels, float32 `[n]`, in log order: 0.0 or 1.0, of classes the place
+    among those declared (0.0, 1.0, 2.0 …), of a regression the number."""
 
     vectors: Vectors
     labels: F32
