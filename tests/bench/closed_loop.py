@@ -52,7 +52,19 @@ def ask_in_loops(
     while sent_at and time.perf_counter() < end + ENDING_SECONDS:
         for key, _ in poll.select(ENDING_SECONDS):
             one = key.fileobj  # type: ignore[assignment]
-            replies[one] += one.recv(65536)
+            received = _received(one)
+            if not received:
+                # A drowned server breaks connections off: that is an answer less, and no end.
+                failed += 1
+                poll.unregister(one)
+                sockets.remove(one)
+                one.close()
+                del sent_at[one]
+                if time.perf_counter() < end:
+                    sockets.append(connect(poll))
+                    send(sockets[-1])
+                continue
+            replies[one] += received
             status = status_of(replies[one])
             if status is None:
                 continue
@@ -65,3 +77,11 @@ def ask_in_loops(
     for one in sockets:
         one.close()
     return Looped(1e3 * np.array(took), len(took) / lasted, failed + len(sent_at))
+
+
+def _received(one: socket.socket) -> bytes:
+    """Nothing, where the other side has broken the connection off."""
+    try:
+        return one.recv(65536)
+    except ConnectionError:
+        return b""
