@@ -11,12 +11,15 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from tests.bench.open_loop import received
+
 ENDING_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
 class Looped:
-    """Latencies in ms, requests a second, and how many were not answered by 200."""
+    """Latencies in ms of what was answered, answers a second, and how many requests were not
+    answered by 200."""
 
     ms: npt.NDArray[np.float64]
     rate: float
@@ -31,7 +34,7 @@ def ask_in_loops(
     seconds: float,
 ) -> Looped:
     poll = selectors.DefaultSelector()
-    sockets = [connect(poll) for _ in range(connections)]
+    connected = [connect(poll) for _ in range(connections)]
     sent_at: dict[socket.socket, float] = {}
     replies: dict[socket.socket, bytes] = {}
     took: list[float] = []
@@ -47,24 +50,23 @@ def ask_in_loops(
         one.sendall(requests[number % len(requests)])
         number += 1
 
-    for one in sockets:
+    for one in connected:
         send(one)
     while sent_at and time.perf_counter() < end + ENDING_SECONDS:
         for key, _ in poll.select(ENDING_SECONDS):
             one = key.fileobj  # type: ignore[assignment]
-            received = _received(one)
-            if not received:
-                # A drowned server breaks connections off: that is an answer less, and no end.
-                failed += 1
+            data = received(one)
+            if not data:
+                # A server that is asked too much breaks connections: that is its figure, and no
+                # reason to have none.
                 poll.unregister(one)
-                sockets.remove(one)
                 one.close()
-                del sent_at[one]
-                if time.perf_counter() < end:
-                    sockets.append(connect(poll))
-                    send(sockets[-1])
+                if sent_at.pop(one, None) is not None:
+                    failed += 1
+                    if time.perf_counter() < end:
+                        send(connect(poll))
                 continue
-            replies[one] += received
+            replies[one] += data
             status = status_of(replies[one])
             if status is None:
                 continue
@@ -74,14 +76,6 @@ def ask_in_loops(
             if now < end:
                 send(one)
     lasted = time.perf_counter() - started
-    for one in sockets:
-        one.close()
+    for key in list(poll.get_map().values()):
+        key.fileobj.close()  # type: ignore[union-attr]
     return Looped(1e3 * np.array(took), len(took) / lasted, failed + len(sent_at))
-
-
-def _received(one: socket.socket) -> bytes:
-    """Nothing, where the other side has broken the connection off."""
-    try:
-        return one.recv(65536)
-    except ConnectionError:
-        return b""

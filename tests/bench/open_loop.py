@@ -59,7 +59,7 @@ def ask(address: tuple[str, int], requests: Sequence[bytes], seconds: float, rat
         for chosen, _ in poll.select(max(0.0, wait)):
             connection: Any = chosen.fileobj
             i, before = busy.get(connection, (-1, b""))
-            data = _received(connection)
+            data = received(connection)
             if not data:
                 poll.unregister(connection)
                 connection.close()
@@ -81,7 +81,7 @@ def ask(address: tuple[str, int], requests: Sequence[bytes], seconds: float, rat
     return Asked(at, ms, ok)
 
 
-def _received(connection: socket.socket) -> bytes:
+def received(connection: socket.socket) -> bytes:
     """Nothing where the server has closed it, in whatever way."""
     try:
         return connection.recv(65_536)
