@@ -21,6 +21,7 @@ _SOUGHT = ("offset", "time")
 # more time than it saves room.
 _SAMPLE = 2048
 _FEW = _SAMPLE // 4
+_SHORT = 32  # bytes
 Bytes = bytes | memoryview
 
 
@@ -61,13 +62,17 @@ def writer_of(table: pa.Table, sink: pa.BufferOutputStream) -> pq.ParquetWriter:
     """A writer of tables that look as this one does."""
     repeated = []
     encodings = {}
+    codecs = {}
     for field in table.schema:
+        codecs |= dict.fromkeys(_leaves(field.name, field.type), "zstd")
         sample = table[field.name].slice(0, _SAMPLE)
         is_whole = pa.types.is_int32(field.type) or pa.types.is_int64(field.type)
         if field.name in _SOUGHT:
             encodings[field.name] = "DELTA_BINARY_PACKED"
         elif not pa.types.is_nested(field.type) and _repeats(sample):
             repeated.append(field.name)
+            if _is_short(sample):
+                codecs[field.name] = "none"
         elif is_whole:
             encodings[field.name] = "DELTA_BINARY_PACKED"
         elif pa.types.is_string(field.type) and _is_of_one_length(sample):
@@ -75,12 +80,32 @@ def writer_of(table: pa.Table, sink: pa.BufferOutputStream) -> pq.ParquetWriter:
     return pq.ParquetWriter(
         sink,
         table.schema,
-        compression="zstd",
-        compression_level=LEVEL,
+        compression=codecs,
+        compression_level={name: LEVEL for name, codec in codecs.items() if codec == "zstd"},
         use_dictionary=repeated,
         column_encoding=encodings,
         write_statistics=list(_SOUGHT),
     )
+
+
+def _leaves(name: str, kind: pa.DataType) -> Iterator[str]:
+    """The columns that a field becomes in a file, where it is more than one."""
+    if pa.types.is_list(kind) or pa.types.is_fixed_size_list(kind):
+        yield from _leaves(f"{name}.list.element", kind.value_type)
+    elif pa.types.is_struct(kind):
+        for field in kind:
+            yield from _leaves(f"{name}.{field.name}", field.type)
+    else:
+        yield name
+
+
+def _is_short(sample: pa.ChunkedArray) -> bool:
+    """Whether a dictionary of such values is small, and what refers to it nearly all: of bits that
+    are packed already zstd makes little, and takes as long as for what it does make smaller."""
+    if pa.types.is_string(sample.type) or pa.types.is_binary(sample.type):
+        longest = pc.max(pc.binary_length(sample)).as_py()
+        return longest is None or longest <= _SHORT
+    return True
 
 
 def _is_of_one_length(sample: pa.ChunkedArray) -> bool:
