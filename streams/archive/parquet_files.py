@@ -62,7 +62,7 @@ def writer_of(table: pa.Table, sink: pa.BufferOutputStream) -> pq.ParquetWriter:
     """A writer of tables that look as this one does."""
     repeated = []
     encodings = {}
-    codecs = {}
+    codecs: dict[str, str] = {}
     for field in table.schema:
         codecs |= dict.fromkeys(_leaves(field.name, field.type), "zstd")
         sample = table[field.name].slice(0, _SAMPLE)
