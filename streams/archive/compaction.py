@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Iterable, Sequence
 
 import pyarrow as pa
 
 from freshet.streams.archive.layout import ArchivedFile
-from freshet.streams.archive.parquet_files import FACTS, facts_of, groups_of, writer_of
+from freshet.streams.archive.parquet_files import FACTS, Bytes, facts_of, groups_of, writer_of
 from freshet.streams.archive.parquet_files import ROWS_PER_GROUP as ENOUGH
 
 LARGE = 64 << 20  # bytes that no joined file exceeds
@@ -72,10 +71,10 @@ def _order(file: ArchivedFile) -> int:
     return order
 
 
-def joined(parts: Iterable[bytes]) -> bytes:
+def joined(parts: Iterable[Bytes]) -> memoryview:
     """Files of one shape, in order of position, as one. Of each but one group of rows at a time is
     in memory."""
-    sink = io.BytesIO()
+    sink = pa.BufferOutputStream()
     writer = None
     held: list[pa.Table] = []
     first: dict[str, object] = {}
@@ -99,7 +98,7 @@ def joined(parts: Iterable[bytes]) -> bytes:
     facts = {**first, "after": last["after"], "records": records}
     writer.add_key_value_metadata({FACTS: json.dumps(facts).encode()})
     writer.close()
-    return sink.getvalue()
+    return memoryview(sink.getvalue())
 
 
 def _shared(schema: pa.Schema) -> dict[bytes, bytes]:

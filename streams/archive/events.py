@@ -7,8 +7,6 @@ event.*      its fields by the topic's schema, null where it was not decoded
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -16,6 +14,7 @@ import pyarrow as pa
 from freshet.schemas.events.columns import OK, REASONS
 from freshet.schemas.events.decode import EventCodec, decode
 from freshet.schemas.topics import headers
+from freshet.streams.intake.task import IntakePlan
 from freshet.streams.log.contract import Batch, Bools
 
 EVENT = "event."
@@ -24,15 +23,21 @@ _REASONS = pa.array([None, *REASONS[1:]], pa.string())
 _CRASH = REASONS.index("crash")
 
 
-def columns_of(
-    batch: Batch, codec: EventCodec, header_fields: Sequence[str], untouched: Bools
-) -> dict[str, pa.Array]:
-    """The events of all records of a batch; `header_fields` are filled from its headers. Records
-    that are `untouched` (bool `[n]`) are not looked into: decoding them has crashed."""
+def codec_of(source: IntakePlan) -> EventCodec:
+    """How records of a topic are read, by all writers' schemas that are known by now."""
+    if source.writers is not None:
+        return source.writers.codec
+    return source.codec
+
+
+def columns_of(batch: Batch, source: IntakePlan, untouched: Bools) -> dict[str, pa.Array]:
+    """The events of all records of a batch of a topic. Records that are `untouched` (bool `[n]`)
+    are not looked into: decoding them has crashed."""
+    codec = codec_of(source)
     ends = np.where(untouched, batch.start, batch.end)
     columns = decode(batch.data, batch.start, ends, codec)
     if batch.headers:
-        headers.fill(columns, list(header_fields), batch.headers)
+        headers.fill(columns, list(source.topic.headers), batch.headers)
     reason = np.where(untouched, _CRASH, columns.reason)
     if batch.nulls is not None:
         reason[batch.nulls] = OK

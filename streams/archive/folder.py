@@ -34,7 +34,7 @@ class ArchiveFolder:
         self._fs, root = opened(url)
         self._root = root.rstrip("/")
 
-    def write(self, place: Place, file: ArchivedFile, data: bytes) -> None:
+    def write(self, place: Place, file: ArchivedFile, data: bytes | memoryview) -> None:
         """Put a file; nothing counts on it before a checkpoint names it."""
         path = self._path(place, file)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -22,40 +21,98 @@ _SOUGHT = ("offset", "time")
 # more time than it saves room.
 _SAMPLE = 2048
 _FEW = _SAMPLE // 4
+_SHORT = 32  # bytes
+Bytes = bytes | memoryview
 
 
-def parquet(table: pa.Table, facts: Mapping[str, Any]) -> bytes:
-    """A table as a file of Parquet, with facts in its metadata."""
-    known = table.schema.metadata or {}
-    told = {**known, FACTS: json.dumps(facts).encode()}
-    table = table.replace_schema_metadata(told)
-    sink = io.BytesIO()
-    with writer_of(table, sink) as writer:
-        writer.write_table(table, ROWS_PER_GROUP)
-    return sink.getvalue()
+class Draft:
+    """A file that is made piece by piece, each of which is a group of rows: while one is encoded
+    all of it stays in the processor's caches, and what is kept is as small as the file. The first
+    piece decides how columns are written."""
+
+    def __init__(self) -> None:
+        self._sink = pa.BufferOutputStream()
+        self._writer: pq.ParquetWriter | None = None
+        self._schema: pa.Schema | None = None
+        self.rows = 0
+
+    def add(self, table: pa.Table) -> None:
+        """The rows that come next; all tables have the columns of the first."""
+        if self._writer is None:
+            self._writer = writer_of(table, self._sink)
+            self._schema = table.schema
+        self._writer.write_table(table, ROWS_PER_GROUP)
+        self.rows += table.num_rows
+
+    @property
+    def schema(self) -> pa.Schema:
+        """What its columns are, once there are any."""
+        assert self._schema is not None
+        return self._schema
+
+    def finished(self, facts: Mapping[str, Any]) -> memoryview:
+        """The whole file, with facts in its metadata; at least one table was added."""
+        assert self._writer is not None
+        self._writer.add_key_value_metadata({FACTS: json.dumps(facts).encode()})
+        self._writer.close()
+        return memoryview(self._sink.getvalue())
 
 
-def writer_of(table: pa.Table, sink: io.BytesIO) -> pq.ParquetWriter:
+def writer_of(table: pa.Table, sink: pa.BufferOutputStream) -> pq.ParquetWriter:
     """A writer of tables that look as this one does."""
     repeated = []
-    packed = []
+    encodings = {}
+    codecs: dict[str, str] = {}
     for field in table.schema:
+        codecs |= dict.fromkeys(_leaves(field.name, field.type), "zstd")
         sample = table[field.name].slice(0, _SAMPLE)
+        is_whole = pa.types.is_int32(field.type) or pa.types.is_int64(field.type)
         if field.name in _SOUGHT:
-            packed.append(field.name)
+            encodings[field.name] = "DELTA_BINARY_PACKED"
         elif not pa.types.is_nested(field.type) and _repeats(sample):
             repeated.append(field.name)
-        elif pa.types.is_int32(field.type) or pa.types.is_int64(field.type):
-            packed.append(field.name)
+            if _is_short(sample):
+                codecs[field.name] = "none"
+        elif is_whole:
+            encodings[field.name] = "DELTA_BINARY_PACKED"
+        elif pa.types.is_string(field.type) and _is_of_one_length(sample):
+            encodings[field.name] = "DELTA_LENGTH_BYTE_ARRAY"
     return pq.ParquetWriter(
         sink,
         table.schema,
-        compression="zstd",
-        compression_level=LEVEL,
+        compression=codecs,
+        compression_level={name: LEVEL for name, codec in codecs.items() if codec == "zstd"},
         use_dictionary=repeated,
-        column_encoding=dict.fromkeys(packed, "DELTA_BINARY_PACKED"),
+        column_encoding=encodings,
         write_statistics=list(_SOUGHT),
     )
+
+
+def _leaves(name: str, kind: pa.DataType) -> Iterator[str]:
+    """The columns that a field becomes in a file, where it is more than one."""
+    if pa.types.is_list(kind) or pa.types.is_fixed_size_list(kind):
+        yield from _leaves(f"{name}.list.element", kind.value_type)
+    elif pa.types.is_struct(kind):
+        for field in kind:
+            yield from _leaves(f"{name}.{field.name}", field.type)
+    else:
+        yield name
+
+
+def _is_short(sample: pa.ChunkedArray) -> bool:
+    """Whether a dictionary of such values is small, and what refers to it nearly all: of bits that
+    are packed already zstd makes little, and takes as long as for what it does make smaller."""
+    if pa.types.is_string(sample.type) or pa.types.is_binary(sample.type):
+        longest = pc.max(pc.binary_length(sample)).as_py()
+        return longest is None or longest <= _SHORT
+    return True
+
+
+def _is_of_one_length(sample: pa.ChunkedArray) -> bool:
+    """As ids are. A length before each of them would keep zstd busy for nothing: apart from them
+    they take half the time."""
+    bounds = pc.min_max(pc.binary_length(sample)).as_py()
+    return bool(bounds["min"] == bounds["max"])
 
 
 def _repeats(sample: pa.ChunkedArray) -> bool:
@@ -64,12 +121,12 @@ def _repeats(sample: pa.ChunkedArray) -> bool:
     return bool(pc.count_distinct(sample).as_py() <= most)
 
 
-def table_of(data: bytes) -> pa.Table:
+def table_of(data: Bytes) -> pa.Table:
     """What `parquet` was given, facts in its metadata."""
     return file_of(data).read()
 
 
-def file_of(data: bytes) -> pq.ParquetFile:
+def file_of(data: Bytes) -> pq.ParquetFile:
     """The same, of which not all columns need be read."""
     return pq.ParquetFile(pa.BufferReader(data))
 
@@ -80,7 +137,7 @@ def facts_of(schema: pa.Schema) -> dict[str, Any]:
     return found
 
 
-def groups_of(data: bytes) -> Iterator[pa.Table]:
+def groups_of(data: Bytes) -> Iterator[pa.Table]:
     """A file's groups of rows, one after the other."""
     file = file_of(data)
     for number in range(file.num_row_groups):

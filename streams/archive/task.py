@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -33,12 +33,14 @@ from freshet.streams.archive.layout import (
     digest_of,
     task_of,
 )
-from freshet.streams.archive.parquet_files import parquet, table_of
+from freshet.streams.archive.parquet_files import Draft, table_of
 from freshet.streams.intake.task import IntakePlan
 from freshet.streams.log.contract import Batch, joined
 from freshet.streams.operators.task import Outputs
 
 FILE_BYTES = 16 << 20  # of records, before they are compressed: what memory holds of a partition
+# So many bytes of a topic's records are encoded at once: with their columns they stay in caches.
+PIECE_BYTES = 1 << 20
 HELD_BYTES = 256 << 20  # of all partitions of a process
 # Of records that no checkpoint covers, and how long they may go uncovered.
 UNCOVERED_BYTES = 256 << 20
@@ -72,21 +74,68 @@ class Start(NamedTuple):
 
 @dataclass(frozen=True)
 class Rhythm:
-    """When a file is closed, by the clock `now` (seconds), and whether the process `ends`."""
+    """When a file is closed, by the clock `now` (seconds), and whether the process `ends`; how many
+    bytes of a topic's records are encoded at once."""
 
     ends: Callable[[], bool] = lambda: False
     now: Callable[[], float] = time.monotonic
     age_seconds: float = AGE_SECONDS
     file_bytes: int = FILE_BYTES
+    piece_bytes: int = PIECE_BYTES
 
 
-@dataclass
 class _Held:
-    """Records that no file has yet; of each batch whether it crashed."""
+    """Records that no file has yet: what was encoded of them is in the `draft` of one, and the rest
+    waits in batches, of each of which is known whether it crashed."""
 
-    batches: list[Batch] = field(default_factory=list)
-    crashed: list[bool] = field(default_factory=list)
-    size: int = 0
+    def __init__(self) -> None:
+        self.draft = Draft()
+        self.size = 0  # bytes of all records
+        self.waiting = 0  # of those that are not encoded
+        self._batches: list[Batch] = []
+        self._crashed: list[bool] = []
+        self._first_ms: int | None = None  # when the first of all was appended
+        # The newest of all, and how many they are.
+        self.last_ms = 0
+        self.last_offset = 0
+        self.records = 0
+
+    def add(self, batch: Batch, crashed: bool) -> int:
+        """Records that come next, one at least; how many bytes they are."""
+        if self._first_ms is None:
+            self._first_ms = int(batch.times[0])
+        size = int((batch.end - batch.start).sum())
+        self._batches.append(batch)
+        self._crashed.append(crashed)
+        self.last_ms = int(batch.times[-1])
+        self.last_offset = int(batch.offsets[-1])
+        self.records += len(batch)
+        self.size += size
+        self.waiting += size
+        return size
+
+    @property
+    def day(self) -> int:
+        assert self._first_ms is not None
+        return day_at(self._first_ms)
+
+    def __bool__(self) -> bool:
+        return self._first_ms is not None
+
+    @property
+    def waits(self) -> bool:
+        """Whether any is not encoded; it may have no bytes."""
+        return bool(self._batches)
+
+    def taken(self) -> tuple[Batch, npt.NDArray[np.bool_]]:
+        """Those that wait, and which of them crashed; they wait no longer."""
+        (batch,) = joined(self._batches)
+        counts = [len(one) for one in self._batches]
+        crashed = np.repeat(np.array(self._crashed), counts)
+        self._batches = []
+        self._crashed = []
+        self.waiting = 0
+        return batch, crashed
 
 
 def always() -> bool:
@@ -270,13 +319,11 @@ class ArchiveTask:
                 self._close()
             if first == after:
                 continue
-            self._held.batches.append(batch.rows(first, after))
-            self._held.crashed.append(crashed)
-            size = int((batch.end[first:after] - batch.start[first:after]).sum())
-            self._held.size += size
-            self._uncovered += size
+            self._uncovered += self._held.add(batch.rows(first, after), crashed)
             if self._held.size >= self._rhythm.file_bytes:
                 self._close()
+            elif self._plan.source is not None and self._held.waiting >= self._rhythm.piece_bytes:
+                self._encode(self._plan.source)
 
     def _new_days(self, batch: Batch) -> list[int]:
         """Which records are the first of a later day than all before them: times need not rise,
@@ -295,11 +342,8 @@ class ArchiveTask:
     def _close(self) -> None:
         """Make a file of what is held."""
         held = self._held
-        if not held.batches:
+        if not held:
             return
-        (batch,) = joined(held.batches)
-        counts = [len(one) for one in held.batches]
-        crashed = np.repeat(np.array(held.crashed), counts)
         facts: dict[str, Any] = {
             "format": FORMAT,
             "app": self._plan.app,
@@ -308,58 +352,58 @@ class ArchiveTask:
             "partition": self._place.partition,
             "identity": self._identity,
             "first": self._next,
-            "after": int(batch.offsets[-1]) + 1,
-            "records": len(batch),
+            "after": held.last_offset + 1,
+            "records": held.records,
         }
-        table, data = self._written(batch, crashed, facts)
+        data = self._written(facts)
         file = ArchivedFile(
             facts["first"],
             facts["after"],
-            day_at(int(batch.times[0])),
-            table.num_rows,
+            held.day,
+            held.draft.rows,
             len(data),
             digest_of(data),
-            _shape_of(table.schema),
+            _shape_of(held.draft.schema),
         )
         self._folder.write(self._place, file, data)
         self._files.append(file)
         self._next = file.after
-        self._newest_ms = int(batch.times[-1])
+        self._newest_ms = held.last_ms
         self._held = _Held()
         self._may_join = True
 
-    def _written(
-        self, batch: Batch, crashed: npt.NDArray[np.bool_], facts: dict[str, Any]
-    ) -> tuple[pa.Table, bytes]:
-        """The records as a table, and as a file's bytes."""
+    def _written(self, facts: dict[str, Any]) -> memoryview:
+        """All that is held, as a file's bytes."""
+        held = self._held
         source = self._plan.source
         if source is not None:
-            codec = source.codec
-            if source.writers is not None:
-                codec = source.writers.codec
+            if held.waits:
+                self._encode(source)
+            codec = events.codec_of(source)
             known = {codec.schema.schema_id: codec.schema, **codec.older}
             facts["schemas"] = {str(number): schema.digest for number, schema in known.items()}
-            columns = records.columns_of(batch)
-            columns |= events.columns_of(
-                batch,
-                codec,
-                list(source.topic.headers),
-                crashed,
-            )
-            table = pa.table(columns)
-            return table, parquet(table, facts)
+            return held.draft.finished(facts)
+        batch, _ = held.taken()
         if not self._plan.blocks:
-            table = pa.table(records.columns_of(batch))
-            return table, parquet(table, facts)
+            held.draft.add(pa.table(records.columns_of(batch)))
+            return held.draft.finished(facts)
         table = block_rows.table_of(batch)
-        data = parquet(table, facts)
+        held.draft.add(table)
+        data = held.draft.finished(facts)
         # Of what a reader will read, not of what was meant.
         wrong = block_rows.differing(table_of(data), batch)
         if wrong:
             self._kept += len(wrong)
-            table = block_rows.with_records(table, batch, wrong)
-            data = parquet(table, facts)
-        return table, data
+            held.draft = Draft()
+            held.draft.add(block_rows.with_records(table, batch, wrong))
+            data = held.draft.finished(facts)
+        return data
+
+    def _encode(self, source: IntakePlan) -> None:
+        """Bring what waits of a topic's records into the draft of its file."""
+        batch, crashed = self._held.taken()
+        columns = records.columns_of(batch) | events.columns_of(batch, source, crashed)
+        self._held.draft.add(pa.table(columns))
 
     def _join(self) -> None:
         """Join one run of files, if any is to be."""

@@ -177,13 +177,11 @@ class LibrdkafkaClient:
                 messages, group, wanted, count[wanted], size[wanted]
             )
             batch = Batch(topic or "", partition, data, edges[:-1], edges[1:], offsets, times)
-            is_whole = batch.topic in self._whole
-            if nulls[wanted] or is_whole:
-                keys = kernels.copy_keys(messages, group, wanted, len(batch), is_whole)
+            if batch.topic in self._whole:
+                batch = _whole(batch, messages, group, wanted)
+            elif nulls[wanted]:
+                keys = kernels.copy_keys(messages, group, wanted, len(batch), False)
                 batch = _with_keys(batch, *keys)
-            if is_whole:
-                found = kernels.copy_all_headers(messages, group, wanted, len(batch))
-                batch = replace(batch, all_headers=_all_headers(*found))
             names = self._headers.get(batch.topic)
             if names:
                 batch = replace(batch, headers=_headers(messages, group, wanted, names))
@@ -245,6 +243,26 @@ def _headers(messages: Any, group: Any, wanted: int, names: Sequence[bytes]) -> 
         data, edges, there = kernels.copy_headers(messages, group, wanted, own)
         columns.append(Texts(data, edges[:-1], edges[1:], there))
     return tuple(columns)
+
+
+def _whole(batch: Batch, messages: Any, group: Any, wanted: int) -> Batch:
+    """With all keys and all headers."""
+    count = len(batch)
+    nulls = np.empty(count, np.bool_)
+    in_place = kernels.IN_PLACE
+    has_keys, has_headers = kernels.look_beside(messages, group, wanted, nulls, in_place)
+    if has_keys:
+        batch = _with_keys(batch, *kernels.copy_keys(messages, group, wanted, count, True))
+    else:
+        batch = replace(batch, nulls=nulls, keys=Texts.missing(count))
+    if has_headers:
+        found = kernels.copy_all_headers(messages, group, wanted, count, in_place)
+        headers = _all_headers(*found)
+    else:
+        none = np.zeros(0, np.uint8)
+        edge = np.zeros(1, np.int32)
+        headers = _all_headers(np.zeros(count + 1, np.int32), none, edge, none, edge, none > 0)
+    return replace(batch, all_headers=headers)
 
 
 def _all_headers(

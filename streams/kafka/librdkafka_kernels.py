@@ -30,6 +30,9 @@ def _symbol(name: str) -> None:
     llvmlite.binding.add_symbol(f"rd_kafka_{name}", address)
 
 
+# How it hands out values was looked up in this version (`rd_kafka_msgset_reader_msg_v2`). Kernels
+# are given it: what is compiled is kept, whatever library is installed after that.
+IN_PLACE = librdkafka.load().version() >> 24 == 2
 _symbol("message_destroy")
 _symbol("message_timestamp")
 _symbol("message_headers")
@@ -67,6 +70,8 @@ def _loader(bits: int, result: Any) -> Any:
 _u64 = _loader(64, types.uint64)
 _i64 = _loader(64, types.int64)
 _i32 = _loader(32, types.int32)
+_u8 = _loader(8, types.uint8)
+_PAGE = np.uint64(4096)  # of memory, at least: what lies in one is there as a whole
 
 
 @nb.njit("(uint64, uint64)", nogil=True, cache=True)
@@ -141,6 +146,46 @@ def copy_out(messages: U64, group: I32, wanted: int, count: int, size: int) -> A
     return data, edges, offsets, times
 
 
+@nb.njit("(uint64, boolean)", nogil=True, cache=True)
+def _may_have_headers(message: Any, in_place: Any) -> Any:
+    """Whether it is worth to ask the library, which allocates and frees memory to find none: half
+    of what reading costs.
+
+    It hands out values where they lie in what the broker sent, and there the number of a record's
+    headers follows its value (Kafka's message format 2; older ones have none): zero is one byte.
+    """
+    length = _i64(message + _LENGTH)
+    after = _u64(message + _PAYLOAD) + np.uint64(length)
+    # Of no bytes nothing is known about where they lie; and what an older format ends with may be
+    # the last that there is, so no byte of another page is looked at.
+    if not in_place or length <= 0 or after % _PAGE == 0:
+        return True
+    return _u8(after) != 0
+
+
+@nb.njit("(uint64[::1], int32[::1], int64, boolean[::1], boolean)", nogil=True, cache=True)
+def look_beside(messages: U64, group: I32, wanted: int, nulls: Any, in_place: bool) -> Any:
+    """Say which of the messages of group `wanted` have no value (bool `[count]`); whether any of
+    them has a key, and whether any has headers. Most topics have neither, and then nothing of
+    either need be copied, which takes several more rounds through all messages."""
+    has_keys = False
+    has_headers = False
+    # Where the library would write the headers that it finds.
+    told = np.zeros(1, np.uint64)
+    to = np.uint64(told.ctypes.data)
+    taken = 0
+    for i in range(messages.size):
+        if group[i] == wanted:
+            message = messages[i]
+            nulls[taken] = _u64(message + _PAYLOAD) == 0
+            has_keys |= _u64(message + _KEY) != 0
+            # It answers with an error where there is none.
+            if not has_headers and _may_have_headers(message, in_place):
+                has_headers = _headers(message, to) == 0
+            taken += 1
+    return has_keys, has_headers
+
+
 @nb.njit("(uint64[::1], int32[::1], int64, int64, boolean)", nogil=True, cache=True)
 def copy_keys(messages: U64, group: I32, wanted: int, count: int, every: bool) -> Any:
     """Which messages of group `wanted` have no value, bool `[count]`, and copies of their keys, or
@@ -208,8 +253,8 @@ def copy_headers(messages: U64, group: I32, wanted: int, name: Any) -> Any:
     return data, edges, found != 0
 
 
-@nb.njit("(uint64[::1], int32[::1], int64, int64)", nogil=True, cache=True)
-def copy_all_headers(messages: U64, group: I32, wanted: int, count: int) -> Any:
+@nb.njit("(uint64[::1], int32[::1], int64, int64, boolean)", nogil=True, cache=True)
+def copy_all_headers(messages: U64, group: I32, wanted: int, count: int, in_place: bool) -> Any:
     """Copies of all headers of the `count` messages of group `wanted`: whose they are, edges int32
     `[count + 1]`; names and values, each as data uint8 and edges int32 `[headers + 1]`; and which
     have a value, bool `[headers]`."""
@@ -225,7 +270,7 @@ def copy_all_headers(messages: U64, group: I32, wanted: int, count: int) -> Any:
         if group[i] == wanted:
             found = np.uint64(0)
             # Both answer with an error where there is none, or none any more.
-            if _headers(messages[i], to) == 0:
+            if _may_have_headers(messages[i], in_place) and _headers(messages[i], to) == 0:
                 while _header(told[0], found, to_name, to_value, to_size) == 0:
                     found += np.uint64(1)
             edges[taken + 1] = edges[taken] + np.int32(found)

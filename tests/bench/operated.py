@@ -186,7 +186,7 @@ def archive(pipe: Connection, given: Given) -> None:
     watch = Steps()
     watch.watch(records, "columns_of", "columns of records")
     watch.watch(events, "columns_of", "columns of events")
-    watch.watch(task, "parquet", "Parquet")
+    watch.watch(task.Draft, "add", "Parquet")
     watch.watch(ArchiveFolder, "write", "write files")
     watch.watch(compaction, "joined", "join files")
     folder = ArchiveFolder(os.path.join(given.folder, "archive"))

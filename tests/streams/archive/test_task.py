@@ -195,6 +195,37 @@ def test_a_source_comes_back_bit_equal_however_it_was_cut_and_killed(
     assert files[-1].after == int(batch.offsets[-1]) + 1
 
 
+@FEW
+@given(found=RECORDS, seed=st.integers(0, 1 << 30))
+def test_a_file_holds_the_same_in_whatever_pieces_it_was_encoded(
+    tmp_path: Path, found: list[Any], seed: int
+) -> None:
+    batch = as_batch([(*record[:4], 0) for record in found])
+    tables = []
+    for piece_bytes in (1, 40, 1 << 20):
+        rhythm = Rhythm(age_seconds=0.0, piece_bytes=piece_bytes)
+        url = str(tmp_path / f"{seed}-{piece_bytes}-{random.random()}")
+        kept = Kept(source(), url, rhythm)
+        draw = random.Random(seed)
+        while kept.position < len(batch):
+            after = min(len(batch), kept.position + draw.randint(1, 6))
+            rows = batch.rows(kept.position, after)
+            if draw.random() < 0.2:
+                kept.task.skip(rows)
+            else:
+                kept.task.apply(rows)
+            kept.position = after
+        kept.save()
+        (file,) = kept.files
+        assert (file.first, file.after) == (0, int(batch.offsets[-1]) + 1)
+        data = ArchiveFolder(url).read(kept.plan.place(0), file)
+        assert contents(batch_of(data, kept.plan.log, 0)) == contents(batch)
+        tables.append(table_of(data))
+        assert facts_of(tables[-1].schema)["records"] == file.rows == len(batch)
+    assert tables[0].equals(tables[2], check_metadata=True)
+    assert tables[1].equals(tables[2], check_metadata=True)
+
+
 def block(draw: random.Random) -> bytes:
     """Of one of several kinds of columns, some of them of one name and other types."""
     count = draw.randint(0, 3)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import random
 import threading
 import time
 import uuid
@@ -695,4 +696,40 @@ def test_a_topic_that_is_read_whole_comes_with_all_keys_and_headers(kafka: str, 
     assert found.headers[0].to_arrow().cast(pa.binary()).to_pylist() == [b"2", None, None, None]
     assert found.rows(2, 4).all_headers.to_pylist() == expected[2:]
     assert found.where(np.array([3, 0])).all_headers.to_pylist() == [expected[3], expected[0]]
+    log.close()
+
+
+@pytest.mark.parametrize("codec", ["none", "zstd", "lz4", "gzip", "snappy"])
+@pytest.mark.parametrize("is_mixed", [True, False])
+def test_headers_are_found_wherever_the_broker_put_their_record(
+    kafka: str, codec: str, is_mixed: bool
+) -> None:
+    """The fast client looks for their number behind the value, in what the broker sent."""
+    name = f"behind.{uuid.uuid4().hex}"
+    log = KafkaLog(kafka, fast=True)
+    log.ensure(name, 1)
+    producer = Producer({"bootstrap.servers": kafka, "compression.type": codec, "linger.ms": 100})
+    draw = random.Random(codec)
+    sent: list[tuple[bytes | None, list[tuple[str, bytes | None]]]] = []
+    for at in range(3_000):
+        # Zeros, so that what is behind a value is told from what it ends with.
+        value = draw.choice([None, b"", bytes(draw.randint(1, 900)), b"\1" * draw.randint(1, 90)])
+        headers: list[tuple[str, bytes | None]] = []
+        if is_mixed and draw.random() < 0.1:
+            headers = [("h", str(at).encode())] * draw.choice([1, 2, 128, 256])
+        sent.append((value, headers))
+        producer.produce(name, value, headers=headers)
+    producer.flush()
+    reader = log.reader([name], None, headers={name: [WHOLE]})
+    parts: list[Batch] = []
+    while sum(map(len, parts)) < len(sent):
+        parts += reader.poll(1_000, 5.0)
+    reader.close()
+    (found,) = joined(parts)
+    assert found.all_headers is not None
+    assert found.keys is not None
+    assert not found.keys.valid.any()
+    assert [bytes(found.value(i)) for i in range(len(found))] == [value or b"" for value, _ in sent]
+    told = [[(one["name"], one["value"]) for one in own] for own in found.all_headers.to_pylist()]
+    assert told == [[(key.encode(), value) for key, value in headers] for _, headers in sent]
     log.close()
