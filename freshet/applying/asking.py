@@ -30,16 +30,19 @@ def refuse_where_nothing_runs(given: Settings) -> None:
     if given.is_shared:
         raise DefinitionError(
             f"run in {given.run_dir}",
-            "has its roles on several machines, and its app on each of them",
-            "Change the file there, and start the roles again, one after the other.",
+            "has its roles on several machines, each with an app's file of its own: nothing here "
+            "starts processes of a new version there, to build it beside what runs",
+            "Change the file on each machine, and start the roles again, one after the other, "
+            "intake first.",
         )
     run_dir = given.local_path
     run_record.read(run_dir)
     if not is_held(run_dir):
         raise DefinitionError(
             f"run in {run_dir}",
-            "does not run",
-            "Start it: freshet run APP.py takes a changed file, too.",
+            "does not run as a whole: a role that was started by itself (--role) builds no version",
+            "Start it: freshet run APP.py takes a changed file, too. Roles that were started by "
+            "themselves take it when they are started again, one after the other, intake first.",
         )
     if Taken(run_dir).current() is None:
         raise DefinitionError(

@@ -175,6 +175,19 @@ class TakenOut:
 
 
 @dataclass(frozen=True, slots=True)
+class Doing:
+    """What is done with events of a topic, and how it is told."""
+
+    revert: Annotated[
+        int | None, typer.Option(help="put back what the exclusion of this number took out")
+    ] = None
+    apply: Annotated[bool, typer.Option("--apply", help="do it")] = False
+    as_json: Annotated[
+        bool, typer.Option("--json", help="as lines of JSON, each snapshot of its own")
+    ] = False
+
+
+@dataclass(frozen=True, slots=True)
 class Judged:
     """Which model is judged, by how often it cuts snapshots."""
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from freshet.cli.option_groups import TakenOut, grouped
+from freshet.cli.option_groups import Doing, TakenOut, grouped
 from freshet.terminal import marked, terminal
 
 RunDir = Annotated[
@@ -77,17 +77,14 @@ def exclude(
     *,
     events: TakenOut,
     why: Annotated[str, typer.Option("--why", help="a reason, kept with what is taken out")],
-    revert: Annotated[
-        int | None, typer.Option(help="put back what the exclusion of this number took out")
-    ] = None,
-    apply: Annotated[bool, typer.Option("--apply", help="do it")] = False,
+    doing: Doing,
     run_dir: RunDir = DEFAULT,
 ) -> None:
     """Take events out of all views that folded them: these are built of the topic's past once more,
     without them, and answer from one moment on. Says what that means, unless --apply is given."""
     from freshet.exclusions.command import Asked, take_out
 
-    asked = Asked(topic, events, why, revert, apply)
+    asked = Asked(topic, events, why, doing.revert, doing.apply, doing.as_json)
     status = take_out(run_dir, asked, terminal())
     if status:
         raise typer.Exit(status)

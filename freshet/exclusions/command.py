@@ -12,13 +12,14 @@ from rich.console import Console
 from freshet.applying.following import follow
 from freshet.exclusions.chosen import Wanted, chosen
 from freshet.exclusions.doing import Done, carry_out, exclusion_of, putting_back
-from freshet.exclusions.outline import outlined
-from freshet.exclusions.text import show_outline
+from freshet.exclusions.outline import Outline, outlined
+from freshet.exclusions.text import as_json, show_outline
 from freshet.lineages.start import ids_in
 from freshet.past.moments import ms_of
 from freshet.runs.opened import opened
 from freshet.runs.page_client import user
 from freshet.schemas.errors import RequestError
+from freshet.terminal import say
 
 OFFSETS = re.compile(r"(\d{1,18})-(\d{1,18})")
 
@@ -45,13 +46,14 @@ class Options(Protocol):
 @dataclass(frozen=True, slots=True)
 class Asked:
     """Events of a `topic` are to be taken out, or what number `revert` took out is to be put
-    back; without `apply` it is only said what that means."""
+    back; without `apply` it is only said what that means, `as_json` as lines of JSON."""
 
     topic: str | None
     events: Options
     why: str
     revert: int | None = None
     apply: bool = False
+    as_json: bool = False
 
 
 def take_out(run_dir: str, asked: Asked, console: Console) -> int:
@@ -84,7 +86,7 @@ def take_out(run_dir: str, asked: Asked, console: Console) -> int:
                 run,
                 wanted,
             )
-            show_outline(outlined(run, found), console)
+            _tell(outlined(run, found), asked, console)
             made = exclusion_of(
                 run,
                 found,
@@ -93,30 +95,43 @@ def take_out(run_dir: str, asked: Asked, console: Console) -> int:
                 asked.why,
             )
         if not asked.apply:
-            console.print("nothing was done; with --apply it is")
+            if not asked.as_json:
+                console.print("nothing was done; with --apply it is")
             return 0
         done = carry_out(
             run,
             made,
         )
         given = run.settings
-    console.print(
-        f"exclusion {made.number} {_SAID[done]}",
-        highlight=False,
-        soft_wrap=True,
-    )
+    if asked.as_json:
+        say(f'{{"exclusion":{made.number},"done":"{done.value}"}}')
+    else:
+        console.print(
+            f"exclusion {made.number} {SAID[done]}",
+            highlight=False,
+            soft_wrap=True,
+        )
     if done is Done.ASKED:
         return follow(
             given,
-            as_json=False,
+            asked.as_json,
         )
     return 0
 
 
-_SAID = {
+SAID = {
     Done.ASKED: "is asked for; it goes on where this command is interrupted",
     Done.AT_START: "holds from the next start of the run on",
+    Done.AT_STARTS: "holds of each role from its next start on, since they are on several machines: "
+    "what runs answers as it did until all of them are started again, intake first",
 }
+
+
+def _tell(outline: Outline, asked: Asked, console: Console) -> None:
+    if asked.as_json:
+        say(as_json(outline))
+    else:
+        show_outline(outline, console)
 
 
 def _wanted(topic: str, events: Options) -> Wanted:

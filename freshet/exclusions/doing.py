@@ -27,10 +27,12 @@ from freshet.versions.record import Cutover
 
 
 class Done(Enum):
-    """What came of it: it is being built beside what runs, or begins with the next start."""
+    """What came of it: it is being built beside what runs, or begins with the next start: of the
+    run, or of each role where they are on several machines."""
 
     ASKED = "asked"
     AT_START = "at start"
+    AT_STARTS = "at the start of each role"
 
 
 def every(run: OpenedRun) -> list[tuple[Exclusion, bool]]:
@@ -129,6 +131,9 @@ def carry_out(run: OpenedRun, made: Exclusion) -> Done:
             url,
             made,
         )
+    if given.is_shared:
+        # Nobody here could start the processes of a version on the other machines.
+        return Done.AT_STARTS
     if numbers is None:
         return Done.AT_START
     file = versions.app_file(versions.active())

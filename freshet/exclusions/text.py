@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import msgspec
 from rich.console import Console
 from rich.table import Table
 
@@ -11,6 +12,7 @@ from freshet.declared.exclusions import Exclusion
 from freshet.exclusions.outline import Outline
 from freshet.figures import count, moment
 from freshet.lineages.text import seen_table
+from freshet.schemas.shown_text import printable_json
 from freshet.terminal import marked
 
 
@@ -46,6 +48,23 @@ def show_outline(outline: Outline, console: Console) -> None:
             markup=False,
             soft_wrap=True,
         )
+
+
+def as_json(outline: Outline) -> str:
+    """In one line, with each snapshot of its own."""
+    chosen = outline.chosen
+    events = [
+        {"partition": partition, "fate": fate, "events": events}
+        for (partition, fate), events in chosen.counts().items()
+    ]
+    told = {
+        "topic": chosen.topic.name,
+        "events": events,
+        "unsettled": chosen.unsettled,
+        "seen": outline.seen,
+        "correct": outline.correct,
+    }
+    return printable_json(msgspec.json.encode(told).decode())
 
 
 def show_exclusions(found: Iterable[tuple[Exclusion, bool]], console: Console) -> None:

@@ -23,16 +23,19 @@ from freshet.streams.operators.task import from_json
 
 _MANIFEST = re.compile(r"(\d{6})\.json")
 MANIFEST_BYTES = 1 << 20
+SNAPSHOT = "snapshot"
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A lineage, a snapshot or a view (its `kind` and `name`), and how many of what is left out it
-    has in it: examples of lineages and snapshots, events of views."""
+    """A lineage, a snapshot of one or a view (its `kind`, and the `name` of the lineage or view),
+    and how many of what is left out it has in it: examples of lineages and snapshots, events of
+    views. `number` is a snapshot's."""
 
     kind: str
     name: str
     count: int
+    number: int | None = None
 
 
 def by_lineages(run: OpenedRun, model: Model, read: Read, left_out: Bools) -> list[Seen]:
@@ -58,9 +61,10 @@ def by_lineages(run: OpenedRun, model: Model, read: Read, left_out: Bools) -> li
         for manifest in _manifests(run, model.name, lineage):
             found.append(
                 Seen(
-                    "snapshot",
-                    f"{lineage} {manifest.number}",
+                    SNAPSHOT,
+                    lineage,
                     _before(read, learned, manifest.position),
+                    manifest.number,
                 )
             )
     return found

@@ -82,6 +82,8 @@ FILTERED = made(
     {"n": fr.count(over="2h"), "halves": fr.sum("half", over="1h")},
     reads=("n", "halves"),
 )
+# Events of a shop have it as their source.
+SOURCED = made(*_topics(source="shop"))
 LABEL = made(ORDERS_AS_THEY_ARE, PAYMENTS_AS_THEY_ARE, label=pl.col("late") > 20)
 
 

@@ -53,7 +53,7 @@ CHANGED: list[Change] = [
     ("rate=0.3", "rate=0.2"),
     (f"{VIEWS}, again", VIEWS),
 ]  # fmt: skip
-# Topics and schemas: a topic, a field that a view reads, one that is required, and one less.
+# Topics and schemas: a topic, a field that a view reads, and one that is required.
 OF_SCHEMAS: list[Change] = [
     ("# Views:", TOPIC),
     ("topics=[handovers,", "topics=[returns, handovers,"),
@@ -63,6 +63,12 @@ OF_SCHEMAS: list[Change] = [
     ('features={\n        "late_10m": fr.mean("minutes_late", over="10m"),\n        "late_ewm"',
      'features={\n        "stairs": fr.sum("stairs", over="10m"),\n        '
      '"late_10m": fr.mean("minutes_late", over="10m"),\n        "late_ewm"'),
+]  # fmt: skip
+# A field less, with the feature that reads it.
+A_FIELD_LESS: list[Change] = [
+    ('"name": "delivery", "schema_id": 3,', '"name": "delivery", "schema_id": 4,'),
+    (', {"name": "stairs", "type": ["null", "int"], "default": None}', ""),
+    ('        "stairs": fr.sum("stairs", over="10m"),\n', ""),
 ]  # fmt: skip
 
 

@@ -11,6 +11,7 @@ import pytest
 from freshet.streams.catalog import open_brokers
 from freshet.versions import progress
 from tests.system.applied_run import (
+    A_FIELD_LESS,
     ADDED,
     CHANGED,
     OF_SCHEMAS,
@@ -112,3 +113,17 @@ def test_topics_and_fields(run: OperatedRun) -> None:
     run.push("deliveries", [{**p, "minutes_late": 1.0, "stairs": 4} for p in parcels])
     until(lambda: values(run, "punctuality:stairs")[0] == [4, 4, 4], "the new field is read")
     until(lambda: run.topic("returns").applied == 3, "the new topic is taken in")
+
+
+def test_a_field_less(run: OperatedRun) -> None:
+    """Records of its producers still have it, beside those of others that have it no more."""
+    before = values(run, "punctuality:late_10m")
+    changed(run, A_FIELD_LESS)
+    assert "stairs" not in run.file.read_text()
+    assert values(run, "punctuality:late_10m") == before
+    features = {feature for view in run.app.views for feature in view.features}
+    assert "stairs" not in features
+    applied = run.topic("deliveries").applied
+    parcels = run.parcels(3)
+    run.push("deliveries", [{**p, "minutes_late": 1.0} for p in parcels])
+    until(lambda: run.topic("deliveries").applied == applied + 3, "what comes without is read")

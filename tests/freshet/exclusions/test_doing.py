@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ from freshet.audit.ledger import recompute
 from freshet.cli.main import cli
 from freshet.declared import exclusions as record
 from freshet.exclusions.chosen import Wanted, chosen
-from freshet.exclusions.doing import carry_out, every, exclusion_of, putting_back
+from freshet.exclusions.command import SAID
+from freshet.exclusions.doing import Done, carry_out, every, exclusion_of, putting_back
 from freshet.exclusions.outline import outlined
 from freshet.hydration import record as hydrations
 from freshet.processes.versioned import Taken, take
@@ -148,10 +150,10 @@ def test_the_ledger_of_what_is_built_agrees_with_the_log(tmp_path: Path) -> None
     assert told == ["1, ann: wrong unit"]
 
 
-def fr_events(run: OpenedRun) -> pl.DataFrame:
+def fr_events(run: OpenedRun, topic: str = "visits") -> pl.DataFrame:
     from freshet.past.events import lazy_frame_of
 
-    return lazy_frame_of(run, run.app.topic("visits")).collect()
+    return lazy_frame_of(run, run.app.topic(topic)).collect()
 
 
 def test_put_back_the_rows_are_what_they_were_also_of_what_came_meanwhile(tmp_path: Path) -> None:
@@ -266,6 +268,79 @@ def test_what_is_chosen_is_said_and_nothing_is_done(tmp_path: Path) -> None:
     assert not (tmp_path / "checkpoints" / "exclusions").exists()
     told = runner.invoke(cli, ["topics", "exclusions", "--run-dir", str(tmp_path)])
     assert "nothing was ever taken out" in told.output
+
+
+SOURCED = "from tests.system.applied_apps import SOURCED as app\n"
+
+
+def test_events_of_a_source_are_taken_out_by_command(tmp_path: Path) -> None:
+    with toy_day(tmp_path, SOURCED, hours=6):
+        pass
+    command = ["topics", "exclude", "payments", "--why", "a test", "--run-dir", str(tmp_path)]
+    nobody = runner.invoke(cli, [*command, "--source", "east"])
+    assert isinstance(nobody.exception, RequestError)
+    assert "has no such event" in str(nobody.exception)
+    with opened(tmp_path) as run:
+        by_where = chosen(run, Wanted("payments", where="shop = 'north'"))
+    done = runner.invoke(cli, [*command, "--source", "north", "--apply"])
+    assert done.exit_code == 0, done.output
+    assert "exclusion 1 holds from the next start of the run on" in done.output
+    with opened(tmp_path) as run:
+        ((made, holds),) = every(run)
+        events = fr_events(run, "payments")
+        assert (holds, made.chosen) == (True, {"source": "north"})
+        assert made.events == by_where.events.height > 10
+        assert places_of(made.runs).tolist() == sorted(by_where.places.tolist())
+        assert [view.name for view in run.app.views if view.excluded] == ["shops"]
+    out = events.filter(pl.col("fate") == "excluded")
+    assert out["event.shop"].unique().to_list() == ["north"]
+    left = events.filter(pl.col("fate") == "applied")
+    assert set(left["event.shop"]) == {"south", "west"}
+
+
+def test_as_json_each_snapshot_stands_alone_and_on_a_terminal_those_of_a_lineage_together(
+    tmp_path: Path,
+) -> None:
+    with toy_day(tmp_path):
+        pass
+    command = ["topics", "exclude", "payments", "--where", "shop = 'north'", "--why", "a test"]
+    command += ["--run-dir", str(tmp_path)]
+    told = runner.invoke(cli, [*command, "--json"])
+    assert told.exit_code == 0, told.output
+    (line,) = told.output.splitlines()
+    found = json.loads(line)
+    assert found["topic"] == "payments"
+    assert sum(of["events"] for of in found["events"]) > 20
+    snapshots: dict[str, list[tuple[int, int]]] = {}
+    for seen in found["seen"]:
+        if seen["kind"] == "snapshot":
+            snapshots.setdefault(seen["name"], []).append((seen["number"], seen["count"]))
+    assert max(map(len, snapshots.values())) > 3
+    text = runner.invoke(cli, command).output
+    for lineage, every_one in snapshots.items():
+        saw = [(number, count) for number, count in every_one if count]
+        if len(saw) > 1:
+            assert f"{lineage} {saw[0][0]}–{saw[-1][0]}, {len(saw)} of them" in text
+            assert f"{saw[0][1]}–{saw[-1][1]}" in text, "a later one saw more"
+        assert sum(f"{lineage} " in row for row in text.splitlines()) <= 4
+    done = runner.invoke(cli, [*command, "--json", "--apply"])
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.output.splitlines()[-1]) == {"exclusion": 1, "done": "at start"}
+
+
+def test_roles_on_several_machines_take_it_when_they_are_started_and_that_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    declared = app(FEATURES)
+    played(declared, tmp_path, MemoryStore(), range(1, 4))
+    wanted = Wanted("visits", where="shop = 'a'")
+    with run_of(declared, tmp_path) as run:
+        made = exclusion_of(run, chosen(run, wanted), wanted, "ann", "a test")
+        # A bucket is one for every machine: who starts a version there?
+        monkeypatch.setattr(type(run.settings), "is_shared", property(lambda _: True))
+        monkeypatch.setattr(type(run.settings), "checkpoints_url", str(tmp_path / "checkpoints"))
+        assert carry_out(run, made) is Done.AT_STARTS
+    assert "all of them are started again, intake first" in SAID[Done.AT_STARTS]
 
 
 @pytest.mark.parametrize(

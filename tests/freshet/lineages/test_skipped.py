@@ -12,9 +12,10 @@ from typer.testing import CliRunner
 
 from freshet.cli.main import cli
 from freshet.learners.holding import cases
-from freshet.lineages.skipped import learned_later_by_conditions
+from freshet.lineages.skipped import held_last, learned_later_by_conditions
 from freshet.runs.opened import opened
 from freshet.schemas.errors import RequestError
+from freshet.schemas.models.spans import Span
 from freshet.testing import LocalRun
 from tests.freshet.lineages.test_rewind import equal, saved_each_hour
 from tests.freshet.lineages.test_start import _task, learned_by
@@ -94,3 +95,25 @@ def test_where_nothing_was_skipped_there_is_nothing_to_learn_later(tmp_path: Pat
         pytest.raises(RequestError, match="has skipped nothing by its conditions"),
     ):
         learned_later_by_conditions(run, run.app.models[0], "ann")
+
+
+@pytest.mark.parametrize(
+    ("spans", "last"),
+    [
+        ([(1, 3)], (1, 3)),
+        ([(1, 3), (5, 9)], (5, 9)),
+        # The source is silent, its features are missing then, and come back a little later.
+        ([(5, 9), (6, 11)], (5, 11)),
+        ([(5, 12), (6, 8)], (5, 12)),
+        ([(1, 2), (3, 7), (5, 9), (8, 10)], (3, 10)),
+        ([(5, None), (6, 8)], (5, None)),
+        ([(5, 8), (6, None)], (5, None)),
+    ],
+)
+def test_conditions_that_held_it_at_once_are_one_hold(
+    spans: list[tuple[int, int | None]], last: tuple[int, int | None]
+) -> None:
+    for order in (spans, spans[::-1]):
+        found = held_last([Span(start, until, why=str(start)) for start, until in order])
+        assert (found.start, found.until) == last
+        assert found.why == str(last[0]), "what began it"

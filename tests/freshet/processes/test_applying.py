@@ -11,7 +11,7 @@ from contextlib import closing
 from importlib.resources import files
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
@@ -106,10 +106,10 @@ class Run:
             checkpoints = Path(self.given.checkpoints_url)
             taking_back.remove(made, checkpoints, log, log_folder(self.given))
 
-    def copy(self, folder: Path) -> Run:
+    def copy(self, folder: Path) -> Self:
         """The same, elsewhere, under supervision."""
         shutil.copytree(self.run_dir, folder / "run")
-        there = Run.__new__(Run)
+        there = type(self).__new__(type(self))
         there.file = self.file
         given = Settings(run_dir=folder / "run")
         there.given = given.model_copy(update={"log": given.log_url})
