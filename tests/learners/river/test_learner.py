@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from river import linear_model, naive_bayes, optim, tree
+from river import linear_model, naive_bayes, optim, preprocessing, tree
 
 from freshet.learners.inputs.scaling import Scaling
 from freshet.learners.river.spec import River
@@ -85,8 +85,8 @@ def test_a_definition_is_told_apart_by_its_model_and_never_changed_by_learning()
 
 
 def test_what_is_no_classifier_is_told() -> None:
-    with pytest.raises(LearnerError, match="no River classifier"):
-        River(linear_model.LinearRegression())
+    with pytest.raises(LearnerError, match="no River classifier or regressor"):
+        River(preprocessing.StandardScaler())
 
 
 def test_scales_are_those_of_everything_seen_in_any_steps() -> None:
