@@ -7,8 +7,6 @@ from typing import Any
 import numba as nb
 import numpy as np
 
-LOWEST = 1e-6
-HIGHEST = 1.0 - 1e-6
 
 
 @nb.njit(inline="always", nogil=True, cache=True)
@@ -66,10 +64,3 @@ def scores(
                 buckets,
                 widest,
             )
-
-
-@nb.njit(nogil=True, cache=True)
-def sigmoid(scores: Any, out: Any) -> None:
-    """Probabilities of scores float64 `[n, 1]` into `out`, float64 `[n]`."""
-    for row in range(out.size):
-        out[row] = min(max(1.0 / (1.0 + np.exp(-scores[row, 0])), LOWEST), HIGHEST)

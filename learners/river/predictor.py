@@ -8,7 +8,7 @@ from freshet.learners.contract import LOWEST, Export, of_classes
 from freshet.learners.inputs.scaling import WIDEST
 from freshet.learners.river import kernels
 from freshet.learners.state import check_vectors, plain
-from freshet.learners.targets.kernels import softmax_rows
+from freshet.learners.targets.kernels import sigmoid_rows, softmax_rows
 from freshet.schemas.models.tasks import CLASSES
 from freshet.schemas.models.vectors import F64, Vectors, VectorSchema
 
@@ -46,7 +46,7 @@ class RiverLogisticPredictor:
 
     def predict(self, vectors: Vectors) -> F64:
         out = np.empty(len(vectors))
-        kernels.sigmoid(self._scores.of(vectors), out)
+        sigmoid_rows(self._scores.of(vectors), out)
         return out
 
 

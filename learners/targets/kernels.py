@@ -9,6 +9,7 @@ import numba as nb
 import numpy as np
 
 LOWEST = 1e-6  # as `freshet.learners.contract.LOWEST`
+HIGHEST = 1.0 - 1e-6
 # Where each thing stands in the scale of a label: how many there were, their mean, their summed
 # squared deviations, the least and the greatest.
 SCALE_SIZE = 5
@@ -16,6 +17,13 @@ SCALE_SIZE = 5
 # One that does counts as lying there: it moves the scale, and cannot ruin it.
 WIDEST = 100.0
 SETTLED = 100.0  # labels; before, the first ones may be anything
+
+
+@nb.njit(nogil=True, cache=True)
+def sigmoid_rows(scores: Any, out: Any) -> None:
+    """Probabilities of scores float64 `[n, 1]` into `out`, float64 `[n]`; held from 0 and 1."""
+    for row in range(out.size):
+        out[row] = min(max(1.0 / (1.0 + np.exp(-scores[row, 0])), LOWEST), HIGHEST)
 
 
 @nb.njit(inline="always", nogil=True, cache=True)

@@ -76,18 +76,19 @@ def test_a_device_that_is_full_is_no_fault_of_the_examples(
 ) -> None:
     """An operator that took it for one would set good examples aside."""
     net = Net(8, 2, (2, 1, 2, 2), torch.device("cpu"))
-    net.start(np.random.default_rng(1), 0.5)
+    net.start(np.random.default_rng(1), np.zeros(1))
     net.tune(0.1, 0.1, 0.0)
 
     def full(*args: object, **more: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.\nMore words.")
 
     monkeypatch.setattr(Net, "_forward", full)
+    lost = torch.nn.functional.mse_loss
     ids, x = np.zeros((3, 1), np.int32), np.zeros((3, 1), np.float32)
     given = (
         (ids, x)
         if name == "logits"
-        else (ids, x, np.zeros(3, np.float32), 0.0, np.random.default_rng(1))
+        else ((ids, x, np.zeros(3, np.float32)), lost, 0.0, np.random.default_rng(1))
     )
     with pytest.raises(
         ENVIRONMENT, match=r"device cpu: CUDA out of memory\. Tried to allocate 2 GiB"
