@@ -96,20 +96,22 @@ class BaselineLearner:
         self._sums = state["sums"].copy()
 
     def export(self) -> Export:
-        return check_finite(
-            Export(KIND, {"vectors": self._schema.digest}, {"rate": self._level()})
-        )
+        return check_finite(Export(KIND, {"vectors": self._schema.digest}, {"rate": self._level()}))
 
     def _level(self) -> F64:
         """What is predicted: float64 `[1]`, or `[k]` of classes."""
-        *labels, weight = self._sums
+        weight = self._sums[-1]
+        labels: F64 = self._sums[:-1]
         if self._schema.task.kind == REGRESSION:
             # Before the first label there is nothing to divide by, and the sum is 0.
-            return np.array(labels) / (weight or 1.0)
-        shares = np.array(labels) / weight
+            mean: F64 = labels / (weight or 1.0)
+            return mean
+        shares: F64 = labels / weight
         if self._schema.task.kind == CLASSES:
-            return of_classes(shares[None])[0]
-        return np.clip(shares, LOWEST, 1 - LOWEST)
+            (held,) = of_classes(shares[None])
+            return held
+        rate: F64 = np.clip(shares, LOWEST, 1 - LOWEST)
+        return rate
 
 
 class BaselinePredictor:

@@ -103,7 +103,8 @@ def of_classes(shares: F64) -> F64:
     """Shares `[n, k]`, 0 or more, as probabilities of classes: those of a row add up to 1, each of
     them is at least 1e-6 before that. A row of nothing but zeros says that all are equal."""
     held = np.maximum(shares, LOWEST)
-    return held / held.sum(axis=1, keepdims=True)
+    probabilities: F64 = held / held.sum(axis=1, keepdims=True)
+    return probabilities
 
 
 def pack_json(value: Any) -> npt.NDArray[np.uint8]:

@@ -145,10 +145,10 @@ class Model:
             their own.
         learners: `fr.Baseline(…)`, `fr.HashedLogistic(…)`, `fr.HashedLinear(…)`, `fr.River(…)`,
             `fr.TorchCtr(…)`: at least one, each with a `name` of its own, each carrying the task
-            (`fr.HashedLinear` numbers only, `fr.HashedLogistic` all else). Each starts a lineage of snapshots, and
-            lineages compete. One may read other features than the model's, by `features=`: a
-            question is answered and logged with all that any of them reads, and each takes its
-            own columns of that. So what is added for one changes nothing for another.
+            (`fr.HashedLinear` numbers only, `fr.HashedLogistic` all else). Each starts a lineage of
+            snapshots, and lineages compete. One may read other features than the model's, by
+            `features=`: a question is answered and logged with all that any of them reads, and each
+            takes its own columns of that. So what is added for one changes nothing for another.
         slices: Names of categorical features by whose values quality is told apart.
         fallback: Rungs that answer, in order, where no model can: `fr.heuristic(…)`,
             `fr.constant(…)`. With none of them there is no answer before the first snapshot

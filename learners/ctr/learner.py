@@ -82,7 +82,7 @@ class TorchCtrLearner:
 
     def checkpoint(self) -> dict[str, npt.NDArray[Any]]:
         # Of one score it is a number, as it was before there were others.
-        bias = self._bias.tolist()
+        bias: Any = self._bias.tolist()
         if len(bias) == 1:
             (bias,) = bias
         facts = {"bias": bias, "learned": self._learned, "rng": self._rng.bit_generator.state}

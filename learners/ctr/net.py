@@ -110,7 +110,7 @@ class Net:
         logits = self._forward(embedded, torch.from_numpy(inputs).to(self._device), masks)
         lost = loss(logits, torch.from_numpy(targets).to(self._device))
         self._adam.zero_grad()
-        lost.backward()  # type: ignore[no-untyped-call]
+        lost.backward()
         self._adam.step()
         with torch.no_grad():
             gradient = leaf.grad

@@ -52,7 +52,8 @@ class TorchCtrPredictor:
             return scores
         if self._target is not None:
             mean, deviation = self._target.tolist()
-            return scores[:, 0] * deviation + mean
+            numbers: F64 = scores[:, 0] * deviation + mean
+            return numbers
         out = np.empty(len(vectors))
         sigmoid_rows(scores, out)
         return out

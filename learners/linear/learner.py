@@ -79,7 +79,7 @@ class HashedLinear:
     """
 
     bits: int = 18
-    rate: float = 0.1
+    rate: float = 0.3
     start: float = 1.0
     huber: float | None = None
     soft: bool = True

@@ -20,7 +20,7 @@ from freshet.learners.contract import Arrays, Export, Learner, pack_json
 from freshet.learners.logistic import kernels
 from freshet.learners.logistic.kernels import Plan
 from freshet.learners.logistic.plan import Definition, compile_plan
-from freshet.learners.logistic.softmax import HashedSoftmaxLearner
+from freshet.learners.logistic.softmax import HashedSoftmaxLearner, Steps
 from freshet.learners.state import check_finite, check_origin, check_vectors, origin, plain
 from freshet.schemas.errors import LearnerError
 from freshet.schemas.models.tasks import BINARY, CLASSES
@@ -110,7 +110,8 @@ class HashedLogistic:
     def make(self, schema: VectorSchema) -> Learner:
         """A learner that has learned nothing, for vectors of this schema."""
         if schema.task.kind == CLASSES:
-            return HashedSoftmaxLearner(self, schema, origin(self, schema))
+            steps = Steps(self.rate, self.start)
+            return HashedSoftmaxLearner(self.definition, steps, schema, origin(self, schema))
         return HashedLogisticLearner(self, schema)
 
     @property

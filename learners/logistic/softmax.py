@@ -3,7 +3,7 @@ with weights and learning rates of its own."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -15,11 +15,15 @@ from freshet.learners.state import Origin, check_finite, check_origin, check_vec
 from freshet.schemas.errors import LearnerError
 from freshet.schemas.models.vectors import F64, Examples, Vectors, VectorSchema
 
-if TYPE_CHECKING:
-    from freshet.learners.logistic.learner import HashedLogistic
-
 KIND = "hashed_softmax"
 MOST_WEIGHTS = 1 << 28  # of 8 bytes each in the trainer: as many as the largest binary table has
+
+
+class Steps(NamedTuple):
+    """How Adagrad learns: its rate, and what its sums of squares begin with."""
+
+    rate: float
+    start: float
 
 
 class HashedSoftmaxLearner:
@@ -30,23 +34,27 @@ class HashedSoftmaxLearner:
         LearnerError: there would be more than 2^28 weights.
     """
 
-    def __init__(self, spec: HashedLogistic, schema: VectorSchema, origin: Origin) -> None:
+    def __init__(
+        self, definition: Definition, steps: Steps, schema: VectorSchema, origin: Origin
+    ) -> None:
         width = schema.task.width
-        if width << spec.bits > MOST_WEIGHTS:
+        shape = (1 << definition.bits, width)
+        count = width << definition.bits
+        if count > MOST_WEIGHTS:
             raise LearnerError(
-                f"{spec.name} with bits={spec.bits} for {width} classes",
-                f"would have {width << spec.bits:,} weights",
+                f"{origin.name} with bits={definition.bits} for {width} classes",
+                f"would have {count:,} weights",
                 f"Use fewer bits: there may be {MOST_WEIGHTS:,} weights.",
             )
-        self._definition = spec.definition
-        self._rate = spec.rate
+        self._definition = definition
+        self._rate = steps.rate
         self._schema = schema
         self._origin = origin
-        self._plan = compile_plan(schema, self._definition)
-        self._weights = np.zeros((1 << spec.bits, width), np.float32)
-        self._squares = np.full((1 << spec.bits, width), spec.start, np.float32)
+        self._plan = compile_plan(schema, definition)
+        self._weights = np.zeros(shape, np.float32)
+        self._squares = np.full(shape, steps.start, np.float32)
         # All classes are equal at first; Adagrad's sums of squares are below.
-        self._bias = np.stack([np.zeros(width), np.full(width, float(spec.start))])
+        self._bias = np.stack([np.zeros(width), np.full(width, float(steps.start))])
         self._learned = 0
 
     def learn(self, examples: Examples) -> None:

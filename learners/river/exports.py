@@ -36,7 +36,10 @@ def _of_one(model: Any, names: FlatNames) -> dict[str, F64]:
     keys, values = names.flat(model._weights)
     weights = np.zeros(len(names))
     weights[keys] = values
-    return {"weights": weights, "intercept": np.array([model.intercept], np.float64)}
+    return {
+        "weights": weights,
+        "intercept": np.array([model.intercept], np.float64),
+    }
 
 
 def _of_classes(model: Any, names: FlatNames, labels: tuple[Any, ...]) -> Arrays:

@@ -8,7 +8,6 @@ import numba as nb
 import numpy as np
 
 
-
 @nb.njit(inline="always", nogil=True, cache=True)
 def score(
     categories: Any,

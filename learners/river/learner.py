@@ -88,7 +88,11 @@ class RiverLearner:
         self._require_portable("export")
         kind, arrays = exported(self._model, self._names, self._labels)
         shift, scale = self._scaling.shift_and_scale()
-        meta = {"buckets": self._buckets, "scale": self._scale, "vectors": self._schema.digest}
+        meta = {
+            "buckets": self._buckets,
+            "scale": self._scale,
+            "vectors": self._schema.digest,
+        }
         return check_finite(Export(kind, meta, {**arrays, "shift": shift, "scale": scale}))
 
     def _told(self, labels: F32) -> list[Any]:

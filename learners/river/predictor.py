@@ -86,4 +86,5 @@ class RiverLinearPredictor:
 
     def predict(self, vectors: Vectors) -> F64:
         deviation, mean = self._target
-        return self._scores.of(vectors)[:, 0] * deviation + mean
+        numbers: F64 = self._scores.of(vectors)[:, 0] * deviation + mean
+        return numbers

@@ -26,10 +26,18 @@ def saved(model: Any, names: FlatNames) -> Saved:
     if type(model) is TargetStandardScaler:
         facts, arrays = saved(model.regressor, names)
         mean = model.var.mean
-        return facts, {**arrays, TARGET: np.array([mean.n, mean._mean, model.var._S], np.float64)}
+        moments = [
+            mean.n,
+            mean._mean,
+            model.var._S,
+        ]
+        return facts, {**arrays, TARGET: np.array(moments, np.float64)}
     kept, state = _saved_optimizer(model.optimizer, names)
     keys, values = names.flat(model._weights)
-    weights: dict[str, npt.NDArray[Any]] = {"weight_keys": keys, "weights": values}
+    weights: dict[str, npt.NDArray[Any]] = {
+        "weight_keys": keys,
+        "weights": values,
+    }
     return {"intercept": model.intercept, **kept}, {**weights, **state}
 
 
@@ -56,14 +64,16 @@ def _saved_classes(model: Any, names: FlatNames) -> Saved:
         kept, state = _saved_optimizer(model.optimizers[label], names)
         keys, values = names.flat(weights)
         facts.append({"label": label, **kept})
-        parts = {"weight_keys": keys, "weights": values, **state}
+        parts = {
+            "weight_keys": keys,
+            "weights": values,
+            **state,
+        }
         arrays |= {f"class.{place}.{name}": part for name, part in parts.items()}
     return {"classes": facts}, arrays
 
 
-def _fill_classes(
-    model: Any, names: FlatNames, facts: dict[str, Any], arrays: Arrays
-) -> None:
+def _fill_classes(model: Any, names: FlatNames, facts: dict[str, Any], arrays: Arrays) -> None:
     for place, kept in enumerate(facts["classes"]):
         first = f"class.{place}."
         own = {n.removeprefix(first): part for n, part in arrays.items() if n.startswith(first)}

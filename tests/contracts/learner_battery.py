@@ -275,7 +275,9 @@ class LearnerBattery:
         learner, sizes = case.make(), []
         for seed in range(3):
             teach(
-                learner, case.stream(4 * EXAMPLES, seed=seed, colors=10**9), range(60, 4 * EXAMPLES, 60)
+                learner,
+                case.stream(4 * EXAMPLES, seed=seed, colors=10**9),
+                range(60, 4 * EXAMPLES, 60),
             )
             sizes.append(sum(a.nbytes for a in learner.checkpoint().values()))
         assert sizes[2] <= 1.1 * sizes[1]

@@ -12,7 +12,6 @@ from freshet.learners.contract import LearnerSpec, tasks_of
 from freshet.schemas.models.tasks import REGRESSION, Binary, Regression, Task
 from tests.contracts.learner_battery import LABELS_UNIT, OF_CLASSES, Case, LearnerBattery
 
-
 Specs = Callable[[], LearnerSpec]
 ALL: tuple[Task, ...] = (Binary(), OF_CLASSES, Regression())
 PLAN: dict[str, Any] = {

@@ -8,7 +8,9 @@ import pytest
 from freshet.learners.inputs.reservoir import Reservoir
 from freshet.learners.training.prequential import auc
 from freshet.schemas.errors import LearnerError
-from tests.contracts.learner_battery import SCHEMA, part, stream, teach
+from freshet.schemas.models.tasks import Regression
+from freshet.schemas.models.vectors import Examples
+from tests.contracts.learner_battery import OF_CLASSES, SCHEMA, Case, part, stream, teach
 
 torch = pytest.importorskip("torch")
 from freshet.learners.ctr.net import Net  # noqa: E402
@@ -48,6 +50,30 @@ def test_without_knots_the_unit_of_a_number_does_not_matter() -> None:
     assert (
         auc(held.labels, teach(metres, examples, range(64, 4_000, 64)).predict(held.vectors)) > 0.85
     )
+
+
+def test_the_unit_of_a_number_to_predict_does_not_matter() -> None:
+    """By a power of two, which rounds nothing: to the bit."""
+    case = Case(SMALL, within=0.0, task=Regression())
+    answers = []
+    for unit in (1.0, 2.0**40):
+        learner = case.make()
+        for seed in range(5):
+            examples = case.stream(100, seed=seed)
+            learner.learn(Examples(examples.vectors, examples.labels * np.float32(unit)))
+        answers.append(learner.predict(case.stream(100, seed=9).vectors) / unit)
+    np.testing.assert_array_equal(*answers)
+
+
+def test_a_class_s_level_moves_against_the_errors_between_steps() -> None:
+    case = Case(SMALL, within=0.0, task=OF_CLASSES)
+    learner = case.make()
+    before = learner.export().arrays["last_bias"]
+    examples = case.stream(31)
+    examples.labels[:] = 2.0
+    learner.learn(examples)
+    moved = learner.export().arrays["last_bias"] - before
+    assert moved[2] > 0 > max(moved[0], moved[1], moved[3])
 
 
 def test_a_reservoir_is_a_uniform_sample_of_the_past() -> None:
