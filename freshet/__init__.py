@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     )
     from freshet.learners.baseline_learner import Baseline
     from freshet.learners.ctr.spec import TorchCtr
+    from freshet.learners.linear.learner import HashedLinear
     from freshet.learners.logistic.learner import HashedLogistic
     from freshet.learners.model import Label, Model
     from freshet.learners.on_demand import on_demand
@@ -73,6 +74,7 @@ __all__ = [
     "Classes",
     "FreshetError",
     "Freshness",
+    "HashedLinear",
     "HashedLogistic",
     "HoldWhen",
     "Label",

@@ -17,6 +17,7 @@ HOMES = {
     "Classes": "freshet.schemas.models.tasks",
     "FreshetError": "freshet.schemas.errors",
     "Freshness": "freshet.schemas.topics.topic",
+    "HashedLinear": "freshet.learners.linear.learner",
     "HashedLogistic": "freshet.learners.logistic.learner",
     "HoldWhen": "freshet.schemas.models.conditions",
     "Label": "freshet.learners.model",

@@ -13,6 +13,8 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
+import numpy as np
+
 from freshet.app import App, load
 from freshet.datafiles.csv_blocks import warm as warm_csv
 from freshet.demo.flights import APP
@@ -20,12 +22,19 @@ from freshet.demo.flights.schedule import Schedule, Step
 from freshet.features.partition.warm import warm as warm_rows
 from freshet.features.reading.value_columns import warm as warm_columns
 from freshet.features.stores.memory_store import MemoryStore
+from freshet.learners.catalog import LEARNERS, learner_spec, predictor
+from freshet.learners.contract import Export, LearnerSpec, tasks_of
+from freshet.learners.snapshots.golden import golden_vectors
 from freshet.runs import logs
 from freshet.schemas.durations import HOUR_MS
 from freshet.schemas.events.decode import warm as warm_decoding
+from freshet.schemas.models.tasks import Classes, Regression, Task
+from freshet.schemas.models.vectors import Examples, VectorSchema
 from freshet.testing import LocalRun
 
 EVERY = "3h"
+# The demo's model is binary; these are the other tasks.
+OTHER_TASKS = (Classes(["one", "other", "third"]), Regression())
 
 
 def main() -> None:
@@ -35,6 +44,7 @@ def main() -> None:
     warm_rows()
     warm_columns()
     warm_csv()
+    warm_learners()
     app = load(APP)
     store = MemoryStore()
     drain_ms = max(model.label.topic.freshness.ms("label_wait") for model in app.models) + HOUR_MS
@@ -45,6 +55,35 @@ def main() -> None:
         for part in (steps[:18], steps[18:]):
             run(app, Path(folder), store, part)
     print(f"freshet: kernels are compiled ({time.monotonic() - started:.0f} s)")
+
+
+def warm_learners() -> None:
+    """What learners of classes and of numbers call, in the trainer and in the scorer."""
+    for name in LEARNERS:
+        try:
+            spec: LearnerSpec = learner_spec(name)()
+            for task in OTHER_TASKS:
+                if task.kind in tasks_of(spec):
+                    learn_and_answer(spec, task)
+        except ImportError:
+            # Of an extra that is not installed: nothing of it will be called.
+            continue
+
+
+def learn_and_answer(spec: LearnerSpec, task: Task) -> None:
+    """One step, and an answer of what is exported then."""
+    schema = VectorSchema(("word",), ("number",), task=task)
+    vectors = golden_vectors(schema)
+    learner = spec.make(schema)
+    learner.predict(vectors)
+    labels = np.arange(len(vectors), dtype=np.float32) % 3
+    learner.learn(Examples(vectors, labels))
+    export = learner.export()
+    arrays = {name: array.copy() for name, array in export.arrays.items()}
+    for array in arrays.values():
+        # As those of a snapshot, for which kernels are compiled once more.
+        array.setflags(write=False)
+    predictor(Export(export.kind, export.meta, arrays), schema).predict(vectors)
 
 
 def run(app: App, folder: Path, store: MemoryStore, steps: Iterable[Step]) -> None:

@@ -1,39 +1,41 @@
-"""The rate of the newest examples, predicted for everything: what every other learner has to
+"""What the newest labels were like, predicted for everything: what every other learner has to
 beat."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from freshet.learners.contract import Arrays, Export, pack_json
+from freshet.learners.contract import LOWEST, Arrays, Export, of_classes, pack_json
 from freshet.learners.state import check_finite, check_origin, check_vectors, origin
 from freshet.schemas.errors import LearnerError
-from freshet.schemas.models.vectors import F64, Examples, Vectors, VectorSchema
+from freshet.schemas.models.tasks import BINARY, CLASSES, REGRESSION, Task
+from freshet.schemas.models.vectors import F32, F64, Examples, Vectors, VectorSchema
 
 if TYPE_CHECKING:
     from freshet.learners.columns import Feature
 
 KIND = "baseline"
-LOWEST = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """The rate of the newest labels, predicted for everything: what other learners have to beat.
+    """What the newest labels were like, predicted for everything: what others have to beat.
 
     The prediction is a mean of all labels so far in which a label's weight halves every
-    `half_life` labels, held within 1e-6 and 1 - 1e-6. A learner whose name begins with `baseline`
-    is also the reference of `fr.ReleaseConfig(no_worse_by=…)`.
+    `half_life` labels: the rate of true ones, held within 1e-6 and 1 - 1e-6; the share of each
+    class; or the mean number. A learner whose name begins with `baseline` is also the reference of
+    `fr.ReleaseConfig(no_worse_by=…)`.
 
     Args:
         half_life: In examples, above 0.
-        prior: The first prediction, between 0 and 1, both exclusive. It counts as one example
-            before the first.
+        prior: The first prediction of a binary model, between 0 and 1, both exclusive. It counts
+            as one example before the first; so do equal shares of all classes. Of numbers the
+            first prediction is 0, and counts as none.
         name: Its name within the model; the beginning of its lineage's name.
         features: What it reads, as `features` of `fr.Model`. None: the model's.
 
@@ -50,6 +52,7 @@ class Baseline:
     prior: float = 0.5
     name: str = KIND
     features: Sequence[Feature] | None = field(default=None, repr=False, kw_only=True)
+    tasks: ClassVar[tuple[str, ...]] = (BINARY, CLASSES, REGRESSION)
 
     def __post_init__(self) -> None:
         if not (self.half_life > 0 and 0 < self.prior < 1):
@@ -65,13 +68,13 @@ class Baseline:
 
 
 class BaselineLearner:
-    """Decayed sums of labels and of examples."""
+    """Decayed sums of labels (of classes: of those of each) and, last, of examples."""
 
     def __init__(self, spec: Baseline, schema: VectorSchema) -> None:
         self._spec = spec
         self._schema = schema
         self._origin = origin(spec, schema)
-        self._sums = np.array([spec.prior, 1.0])
+        self._sums = _first_sums(spec.prior, schema.task)
 
     def learn(self, examples: Examples) -> None:
         count = len(examples)
@@ -79,11 +82,11 @@ class BaselineLearner:
         keep = np.exp2(-np.arange(count, -1, -1.0) / self._spec.half_life)
         before = keep[0]
         each = keep[1:]
-        new = (each @ examples.labels.astype(np.float64), each.sum())
+        new = np.append(each @ _counted(examples.labels, self._schema.task), each.sum())
         self._sums = self._sums * before + new
 
     def predict(self, vectors: Vectors) -> F64:
-        return np.full(len(vectors), self._rate())
+        return _repeated(self._level(), len(vectors), self._schema.task)
 
     def checkpoint(self) -> dict[str, npt.NDArray[Any]]:
         return {"origin": pack_json(self._origin.facts()), "sums": self._sums.copy()}
@@ -93,22 +96,56 @@ class BaselineLearner:
         self._sums = state["sums"].copy()
 
     def export(self) -> Export:
-        return check_finite(
-            Export(KIND, {"vectors": self._schema.digest}, {"rate": np.array([self._rate()])})
-        )
+        return check_finite(Export(KIND, {"vectors": self._schema.digest}, {"rate": self._level()}))
 
-    def _rate(self) -> float:
-        return float(np.clip(self._sums[0] / self._sums[1], LOWEST, 1 - LOWEST))
+    def _level(self) -> F64:
+        """What is predicted: float64 `[1]`, or `[k]` of classes."""
+        weight = self._sums[-1]
+        labels: F64 = self._sums[:-1]
+        if self._schema.task.kind == REGRESSION:
+            # Before the first label there is nothing to divide by, and the sum is 0.
+            mean: F64 = labels / (weight or 1.0)
+            return mean
+        shares: F64 = labels / weight
+        if self._schema.task.kind == CLASSES:
+            (held,) = of_classes(shares[None])
+            return held
+        rate: F64 = np.clip(shares, LOWEST, 1 - LOWEST)
+        return rate
 
 
 class BaselinePredictor:
-    """Answers with one rate. Row-exact, and bit-equal with the learner that exported it."""
+    """Answers the same to everything. Row-exact, and bit-equal with the learner that exported
+    it."""
 
     row_exact = True
 
     def __init__(self, export: Export, schema: VectorSchema) -> None:
         check_vectors(export.meta, KIND, schema)
-        self._rate = float(export.arrays["rate"][0])
+        self._level = export.arrays["rate"]
+        self._task = schema.task
 
     def predict(self, vectors: Vectors) -> F64:
-        return np.full(len(vectors), self._rate)
+        return _repeated(self._level, len(vectors), self._task)
+
+
+def _first_sums(prior: float, task: Task) -> F64:
+    """As if one example had been learned; of numbers there is none that could be told."""
+    if task.kind == CLASSES:
+        return np.append(np.full(task.width, 1.0 / task.width), 1.0)
+    if task.kind == REGRESSION:
+        return np.zeros(2)
+    return np.array([prior, 1.0])
+
+
+def _counted(labels: F32, task: Task) -> F64:
+    """Labels as what sums are of: themselves, or `[n, k]` with 1 at each one's class."""
+    if task.kind == CLASSES:
+        return np.equal(labels[:, None], np.arange(task.width)).astype(np.float64)
+    return labels.astype(np.float64)
+
+
+def _repeated(level: F64, rows: int, task: Task) -> F64:
+    if task.kind == CLASSES:
+        return np.tile(level, (rows, 1))
+    return np.full(rows, level[0])

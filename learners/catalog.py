@@ -18,6 +18,7 @@ from freshet.schemas.models.vectors import VectorSchema
 LEARNERS = {
     "Baseline": "freshet.learners.baseline_learner",
     "HashedLogistic": "freshet.learners.logistic.learner",
+    "HashedLinear": "freshet.learners.linear.learner",
     "River": "freshet.learners.river.spec",
     "TorchCtr": "freshet.learners.ctr.spec",
 }
@@ -39,7 +40,11 @@ def _lazy(module: str, name: str) -> Callable[[Export, VectorSchema], Predictor]
 PREDICTORS: dict[str, Callable[[Export, VectorSchema], Predictor]] = {
     "baseline": _lazy("freshet.learners.baseline_learner", "BaselinePredictor"),
     "hashed_logistic": _lazy("freshet.learners.logistic.learner", "HashedLogisticPredictor"),
+    "hashed_softmax": _lazy("freshet.learners.logistic.softmax", "HashedSoftmaxPredictor"),
+    "hashed_linear": _lazy("freshet.learners.linear.learner", "HashedLinearPredictor"),
     "river_logistic": _lazy("freshet.learners.river.predictor", "RiverLogisticPredictor"),
+    "river_softmax": _lazy("freshet.learners.river.predictor", "RiverSoftmaxPredictor"),
+    "river_linear": _lazy("freshet.learners.river.predictor", "RiverLinearPredictor"),
     "torch_ctr": _lazy("freshet.learners.ctr.predictor", "TorchCtrPredictor"),
 }
 

@@ -1,6 +1,10 @@
 """The contract of a learner: learns from examples in order, predicts without changing, exports
 plain arrays.
 
+What it predicts is the task of its `VectorSchema`. An *answer* is float64: `[n]` probabilities of
+true in (0, 1) (binary); `[n, k]` probabilities of the classes, in the order declared, each in
+(0, 1) and in a row adding up to 1 within 1e-9; or `[n]` finite numbers (regression).
+
 A learner is made from its spec (a frozen dataclass beside it, which users write in the app) and a
 `VectorSchema`. Implementations are listed in `learners/catalog.py` and held to `tests/contracts/`.
 """
@@ -15,9 +19,12 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from freshet.schemas.models.tasks import BINARY
 from freshet.schemas.models.vectors import F64, Examples, Vectors, VectorSchema
 
 Arrays = Mapping[str, npt.NDArray[Any]]
+# So far probabilities stay from 0 and 1: one certain error would else cost an infinite loss.
+LOWEST = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +42,8 @@ class Predictor(Protocol):
     them."""
 
     def predict(self, vectors: Vectors) -> F64:
-        """Probabilities float64 `[n]` in (0, 1). Pure: the same vectors give the same bits, alone
-        or in a batch for CPU predictors that say `row_exact`."""
+        """An answer for each vector, `[n]` or `[n, k]`. Pure: the same vectors give the same bits,
+        alone or in a batch for CPU predictors that say `row_exact`."""
         ...
 
 
@@ -45,13 +52,15 @@ class Learner(Protocol):
     answered."""
 
     def learn(self, examples: Examples) -> None:
-        """One step on `n >= 1` examples, in order. Never called with non-finite labels."""
+        """One step on `n >= 1` examples, in order. Labels are those of the task (0 and 1; places
+        of declared classes; numbers), never non-finite. A number may be as large as float32 holds:
+        after it, all that is exported is finite, or `export` raises `LearnerError`."""
         ...
 
     def predict(self, vectors: Vectors) -> F64:
-        """Probabilities float64 `[n]` in (0, 1). Must not change the learner: not its weights,
-        counters or random state. The typical mistake is to see a new category here and make room
-        for it."""
+        """An answer for each vector, `[n]` or `[n, k]`; a class that no label had yet has a
+        probability, too. Must not change the learner: not its weights, counters or random state.
+        The typical mistake is to see a new category here and make room for it."""
         ...
 
     def checkpoint(self) -> dict[str, npt.NDArray[Any]]:
@@ -70,7 +79,10 @@ class Learner(Protocol):
 
 class LearnerSpec(Protocol):
     """A learner as users declare it: frozen, comparable, printable; its fields are its
-    definition."""
+    definition.
+
+    It may say in `tasks` which kinds of tasks it carries, such as `("binary", "classes")`; one
+    that does not carries binary ones (see `tasks_of`), and is asked for no other."""
 
     @property
     def name(self) -> str:
@@ -78,6 +90,21 @@ class LearnerSpec(Protocol):
         ...
 
     def make(self, schema: VectorSchema) -> Learner: ...
+
+
+def tasks_of(spec: object) -> tuple[str, ...]:
+    """The kinds of tasks that a declared learner carries."""
+    # Learners of users' own were written before there were others.
+    carried: tuple[str, ...] = getattr(spec, "tasks", (BINARY,))
+    return carried
+
+
+def of_classes(shares: F64) -> F64:
+    """Shares `[n, k]`, 0 or more, as probabilities of classes: those of a row add up to 1, each of
+    them is at least 1e-6 before that. A row of nothing but zeros says that all are equal."""
+    held = np.maximum(shares, LOWEST)
+    probabilities: F64 = held / held.sum(axis=1, keepdims=True)
+    return probabilities
 
 
 def pack_json(value: Any) -> npt.NDArray[np.uint8]:

@@ -17,7 +17,7 @@ from freshet.learners.columns import (
     name_of,
     own_features,
 )
-from freshet.learners.contract import LearnerSpec
+from freshet.learners.contract import LearnerSpec, tasks_of
 from freshet.learners.on_demand import OnDemand, categories_of, made_of_views, settled
 from freshet.learners.release_config import ReleaseConfig
 from freshet.learners.rungs import Constant, Heuristic, Rung, with_sources
@@ -143,11 +143,12 @@ class Model:
             (`view["feature"]`), which are read by the request's fields of the view's key, and
             `fr.on_demand(…)`, which is computed of both. Learners read them that declare none of
             their own.
-        learners: `fr.Baseline(…)`, `fr.HashedLogistic(…)`, `fr.River(…)`, `fr.TorchCtr(…)`: at
-            least one, each with a `name` of its own. Each starts a lineage of snapshots, and
-            lineages compete. One may read other features than the model's, by `features=`: a
-            question is answered and logged with all that any of them reads, and each takes its
-            own columns of that. So what is added for one changes nothing for another.
+        learners: `fr.Baseline(…)`, `fr.HashedLogistic(…)`, `fr.HashedLinear(…)`, `fr.River(…)`,
+            `fr.TorchCtr(…)`: at least one, each with a `name` of its own, each carrying the task
+            (`fr.HashedLinear` numbers only, `fr.HashedLogistic` all else). Each starts a lineage of
+            snapshots, and lineages compete. One may read other features than the model's, by
+            `features=`: a question is answered and logged with all that any of them reads, and each
+            takes its own columns of that. So what is added for one changes nothing for another.
         slices: Names of categorical features by whose values quality is told apart.
         fallback: Rungs that answer, in order, where no model can: `fr.heuristic(…)`,
             `fr.constant(…)`. With none of them there is no answer before the first snapshot
@@ -403,6 +404,7 @@ class Model:
         )
         check_each(where, "hold", self.hold, HoldWhen, OF_HOLD)
         check_kind(where, "task", self.task, TASKS, OF_TASKS)
+        self._check_that_learners_carry_the_task()
         check_kind(
             where,
             "release",
@@ -410,6 +412,17 @@ class Model:
             (ReleaseConfig, type(None)),
             "Use fr.ReleaseConfig(…), or leave it out.",
         )
+
+    def _check_that_learners_carry_the_task(self) -> None:
+        for learner in self.learners:
+            carried = tasks_of(learner)
+            if self.task.kind not in carried:
+                raise DefinitionError(
+                    f"model {self.name}",
+                    f"learner {learner.name} carries no {self.task.kind} task, only "
+                    f"{' and '.join(carried)}",
+                    "Declare a learner that does, or another task.",
+                )
 
     def _refuse_what_does_not_exist_yet(self) -> None:
         if self.subject:

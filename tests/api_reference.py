@@ -46,7 +46,7 @@ PAGES: Mapping[str, tuple[str, tuple[str, ...]]] = {
         "Models, their labels and fallbacks",
         ("Model", "Label", "on_demand", "heuristic", "constant", "HoldWhen", "ReleaseConfig"),
     ),
-    "learners": ("Learners", ("Baseline", "HashedLogistic", "River", "TorchCtr")),
+    "learners": ("Learners", ("Baseline", "HashedLogistic", "HashedLinear", "River", "TorchCtr")),
     "values": (
         "What declarations are made of",
         (

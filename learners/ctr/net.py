@@ -3,7 +3,7 @@ arrays."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import pairwise
 from typing import Any
@@ -19,6 +19,9 @@ from freshet.schemas.models.vectors import F32, F64
 
 I32 = npt.NDArray[np.int32]
 Shape = tuple[int, int, int, int]
+# Ids int32 `[n, F]`, inputs float32 `[n, D]`, and what their answers should be, `[n]`.
+Given = tuple[I32, F32, npt.NDArray[Any]]
+Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 LAYERS = ("first", "second", "last")
 START = 0.01  # of Adagrad's sums of squares
 ADAM_STATE = ("step", "exp_avg", "exp_avg_sq")
@@ -47,29 +50,32 @@ def device_errors(device: torch.device) -> Iterator[None]:
 
 class Net:
     """`shape` is (embedded width, inputs, first layer, second layer). A weight matrix is `[inputs,
-    outputs]`."""
+    outputs]`; of outputs there are as many as an answer has numbers."""
 
-    def __init__(self, rows: int, dim: int, shape: Shape, device: torch.device) -> None:
+    def __init__(
+        self, rows: int, dim: int, shape: Shape, device: torch.device, outputs: int = 1
+    ) -> None:
         self._shape = shape
         self._device = device
         embedded, given, *hidden = shape
-        sizes: dict[str, tuple[int, ...]] = {"table": (rows, dim), "direct": (given, 1)}
-        for name, (inputs, outputs) in zip(LAYERS, pairwise([embedded + given, *hidden, 1])):
-            sizes |= {name: (inputs, outputs), f"{name}_bias": (outputs,)}
+        sizes: dict[str, tuple[int, ...]] = {"table": (rows, dim), "direct": (given, outputs)}
+        widths = [embedded + given, *hidden, outputs]
+        for name, (before, after) in zip(LAYERS, pairwise(widths)):
+            sizes |= {name: (before, after), f"{name}_bias": (after,)}
         self._weights = {
             name: torch.zeros(size, device=device, requires_grad=True)
             for name, size in sizes.items()
         }
         self._squares = torch.full((rows, dim), START, device=device)
 
-    def start(self, rng: np.random.Generator, prior: float) -> None:
-        """Draw initial weights as torch's layers do, but from `rng`."""
+    def start(self, rng: np.random.Generator, level: F64) -> None:
+        """Draw initial weights as torch's layers do, but from `rng`; `level`, `[k]`, is where
+        answers begin."""
         start = {"table": rng.normal(0, 0.02, tuple(self._weights["table"].shape))}
         for name in LAYERS:
             inputs, outputs = self._weights[name].shape
             start[name] = rng.uniform(-1, 1, (inputs, outputs)) / np.sqrt(inputs)
-        # The logit of the prior: so the first answers are at its level.
-        start["last_bias"] = np.array([np.log(prior / (1 - prior))])
+        start["last_bias"] = level
         self._fill({name: weights.astype(np.float32) for name, weights in start.items()})
 
     def tune(self, rate: float, embedding_rate: float, decay: float) -> None:
@@ -79,37 +85,32 @@ class Net:
         self._embedding_rate = embedding_rate
 
     def logits(self, ids: I32, inputs: F32) -> F64:
-        """Float64 `[n]` for ids int32 `[n, F]` and inputs float32 `[n, D]`; changes nothing."""
+        """Float64 `[n, k]` for ids int32 `[n, F]` and inputs float32 `[n, D]`; changes nothing."""
         with device_errors(self._device), torch.no_grad():
             rows = nn.embedding(torch.from_numpy(ids).to(self._device), self._weights["table"])
             answers = self._forward(rows, torch.from_numpy(inputs).to(self._device))
             logits: F64 = answers.cpu().numpy().astype(np.float64)
         return logits
 
-    def step(
-        self, ids: I32, inputs: F32, labels: F32, dropout: float, rng: np.random.Generator
-    ) -> None:
+    def step(self, given: Given, loss: Loss, dropout: float, rng: np.random.Generator) -> None:
         """One step on `[n]` examples: AdamW on the dense weights, Adagrad on the embeddings that
         occur."""
         with device_errors(self._device):
-            self._learn(ids, inputs, labels, dropout, rng)
+            self._learn(given, loss, dropout, rng)
 
-    def _learn(
-        self, ids: I32, inputs: F32, labels: F32, dropout: float, rng: np.random.Generator
-    ) -> None:
+    def _learn(self, given: Given, loss: Loss, dropout: float, rng: np.random.Generator) -> None:
+        ids, inputs, targets = given
         # Each embedding once, however often it occurs: its gradient is the sum, and it moves once.
         rows, inverse = np.unique(ids, return_inverse=True)
         at = torch.from_numpy(rows.astype(np.int64)).to(self._device)
         # Only of rows that occur: a gradient of the whole table would be mostly zeros.
         leaf = self._weights["table"].detach()[at].requires_grad_()
         embedded = nn.embedding(torch.from_numpy(inverse.reshape(ids.shape)).to(self._device), leaf)
-        masks = self._masks(len(labels), dropout, rng)
+        masks = self._masks(len(targets), dropout, rng)
         logits = self._forward(embedded, torch.from_numpy(inputs).to(self._device), masks)
-        loss = nn.binary_cross_entropy_with_logits(
-            logits, torch.from_numpy(labels).to(self._device)
-        )
+        lost = loss(logits, torch.from_numpy(targets).to(self._device))
         self._adam.zero_grad()
-        loss.backward()
+        lost.backward()
         self._adam.step()
         with torch.no_grad():
             gradient = leaf.grad
@@ -153,7 +154,7 @@ class Net:
     def _forward(
         self, rows: torch.Tensor, inputs: torch.Tensor, masks: list[torch.Tensor] | None = None
     ) -> torch.Tensor:
-        """Logits `[n]` of embeddings `[n, F, dim]` and inputs `[n, D]`; `masks` are those of
+        """Logits `[n, k]` of embeddings `[n, F, dim]` and inputs `[n, D]`; `masks` are those of
         dropout."""
         weights = self._weights
         embedded = rows.flatten(1)
@@ -164,9 +165,8 @@ class Net:
             hidden = torch.relu(torch.addmm(weights[f"{name}_bias"], hidden, weights[name]))
             if masks is not None:
                 hidden = hidden * masks[i]
-        return (
-            torch.addmm(weights["last_bias"], hidden, weights["last"]) + inputs @ weights["direct"]
-        ).squeeze(1)
+        direct = inputs @ weights["direct"]
+        return torch.addmm(weights["last_bias"], hidden, weights["last"]) + direct
 
     def _masks(
         self, count: int, dropout: float, rng: np.random.Generator

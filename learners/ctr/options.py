@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from freshet.schemas.errors import LearnerError
+from freshet.schemas.models.tasks import BINARY, CLASSES, REGRESSION
 
 if TYPE_CHECKING:
     from freshet.learners.columns import Feature
@@ -40,6 +41,7 @@ class Options:
     device: str = "auto"
     name: str = "torch_ctr"
     features: Sequence[Feature] | None = field(default=None, repr=False, kw_only=True)
+    tasks: ClassVar[tuple[str, ...]] = (BINARY, CLASSES, REGRESSION)
 
     def __post_init__(self) -> None:
         sound = (

@@ -8,6 +8,8 @@ from freshet.learners.contract import Export
 from freshet.learners.ctr import kernels
 from freshet.learners.ctr.encoding import WIDEST, Encoding
 from freshet.learners.state import check_vectors, plain
+from freshet.learners.targets.kernels import sigmoid_rows, softmax_rows
+from freshet.schemas.models.tasks import CLASSES
 from freshet.schemas.models.vectors import F64, Vectors, VectorSchema
 
 
@@ -38,8 +40,20 @@ class TorchCtrPredictor:
         )
         self._weights = kernels.Weights(*(arrays[name] for name in kernels.Weights._fields))
 
+        self._target = arrays.get("target")
+        self._task = schema.task
+
     def predict(self, vectors: Vectors) -> F64:
-        out = np.empty(len(vectors))
+        scores = np.empty((len(vectors), self._task.width))
         given = plain(vectors)
-        kernels.predict(given.categories, given.numbers, self._plan, self._weights, out)
+        kernels.scores(given.categories, given.numbers, self._plan, self._weights, scores)
+        if self._task.kind == CLASSES:
+            softmax_rows(scores)
+            return scores
+        if self._target is not None:
+            mean, deviation = self._target.tolist()
+            numbers: F64 = scores[:, 0] * deviation + mean
+            return numbers
+        out = np.empty(len(vectors))
+        sigmoid_rows(scores, out)
         return out

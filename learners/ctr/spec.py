@@ -16,7 +16,9 @@ class TorchCtr(Options):
 
     Needs the extra `torch`. Embeddings and layers are float32. A step of the net is taken for
     every `batch` new examples, together with a sample of old ones; examples that do not fill a
-    batch wait for the next step, and are in no snapshot until then. Under the same calls it is
+    batch wait for the next step, and are in no snapshot until then. Classes have an output each,
+    and cross entropy; numbers are learned in deviations from their running mean, by squared error,
+    so that their unit does not matter. Under the same calls it is
     bit-equal on the CPU; predictions on CUDA are within 1e-3 of that.
 
     Source: embeddings and layers after Covington, Adams and Sargin (2016); embeddings learn by
@@ -41,7 +43,8 @@ class TorchCtr(Options):
             units it leaves out half that share.
         bias_rate: How far an online bias moves against the sum of the errors of what
             was predicted, which keeps the mean prediction level between steps.
-        prior: The first prediction's level, between 0 and 1, both exclusive.
+        prior: The first prediction's level, between 0 and 1, both exclusive. Classes are equal at
+            first, numbers 0.
         crosses: Tuples of categories, each of which is embedded as one more category.
         knots: As of `fr.HashedLogistic`. A number with knots becomes its place among them, from
             -1.5 to 1.5; others are brought to mean 0 and deviation 1, and their tails drawn in.

@@ -11,17 +11,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from freshet.learners.contract import Arrays, Export, pack_json
+from freshet.learners.contract import Arrays, Export, Learner, pack_json
 from freshet.learners.logistic import kernels
 from freshet.learners.logistic.kernels import Plan
 from freshet.learners.logistic.plan import Definition, compile_plan
+from freshet.learners.logistic.softmax import HashedSoftmaxLearner, Steps
 from freshet.learners.state import check_finite, check_origin, check_vectors, origin, plain
 from freshet.schemas.errors import LearnerError
+from freshet.schemas.models.tasks import BINARY, CLASSES
 from freshet.schemas.models.vectors import F64, Examples, Vectors, VectorSchema
 
 if TYPE_CHECKING:
@@ -41,14 +43,19 @@ class HashedLogistic:
     weighted by how near its knots are (hat functions): what is fitted is piecewise linear in it.
     A missing number has an id of its own. Predictions are held within 1e-6 and 1 - 1e-6.
 
+    Of several classes it is softmax regression: a weight for each id and class, each with a
+    learning rate of its own, one step on all of them for each example.
+
     Source: per-coordinate Adagrad (Duchi, Hazan and Singer, 2011) on hashed features (Weinberger
     et al., 2009), as ad systems do it (McMahan et al., 2013).
 
     Args:
-        bits: There are `2^bits` weights, of 4 bytes each in a snapshot; 8 to 28.
+        bits: There are `2^bits` weights (of classes, so many for each), of 4 bytes each in a
+            snapshot; 8 to 28, and no more than 2^28 weights for all classes together.
         rate: Adagrad's learning rate, above 0.
         start: What Adagrad's sums of squares begin with, above 0. More makes first steps smaller.
-        prior: The first prediction, between 0 and 1, both exclusive.
+        prior: The first prediction of a binary model, between 0 and 1, both exclusive. Classes are
+            equal at first.
         soft: Whether numbers are hat functions. False: one id for each interval between knots.
         knots: Rising values, at least two, by number or combination. Others get 69 that are dense
             near 0 and ever wider apart, up to some ±1.2 million.
@@ -64,7 +71,7 @@ class HashedLogistic:
 
     Raises:
         LearnerError: a value is out of its range; when the learner is made, an unknown feature in
-            `knots`, `crosses` or `combinations`, or knots that do not rise.
+            `knots`, `crosses` or `combinations`, knots that do not rise, or too many weights.
 
     Examples:
         >>> import freshet as fr
@@ -89,6 +96,7 @@ class HashedLogistic:
     without: Sequence[str] = ()
     name: str = KIND
     features: Sequence[Feature] | None = field(default=None, repr=False, kw_only=True)
+    tasks: ClassVar[tuple[str, ...]] = (BINARY, CLASSES)
 
     def __post_init__(self) -> None:
         if not (8 <= self.bits <= 28 and self.rate > 0 and self.start > 0 and 0 < self.prior < 1):
@@ -99,13 +107,21 @@ class HashedLogistic:
                 "Use 8 to 28 bits, a rate and start above 0 and a prior between 0 and 1.",
             )
 
-    def make(self, schema: VectorSchema) -> HashedLogisticLearner:
+    def make(self, schema: VectorSchema) -> Learner:
         """A learner that has learned nothing, for vectors of this schema."""
+        if schema.task.kind == CLASSES:
+            steps = Steps(self.rate, self.start)
+            return HashedSoftmaxLearner(self.definition, steps, schema, origin(self, schema))
         return HashedLogisticLearner(self, schema)
+
+    @property
+    def definition(self) -> Definition:
+        """What a prediction depends on, beside the weights."""
+        return Definition(*(getattr(self, name) for name in DEFINITION))
 
     def plan(self, schema: VectorSchema) -> Plan:
         """The tables of its kernels. Raises `LearnerError` for a feature that the schema lacks."""
-        return compile_plan(schema, Definition(*(getattr(self, name) for name in DEFINITION)))
+        return compile_plan(schema, self.definition)
 
 
 class HashedLogisticLearner:

@@ -8,33 +8,39 @@ from typing import TYPE_CHECKING, Any
 
 from freshet.learners.contract import Learner
 from freshet.learners.state import origin
+from freshet.schemas.models.tasks import BINARY, CLASSES, REGRESSION
 from freshet.schemas.models.vectors import VectorSchema
 
 if TYPE_CHECKING:
     from freshet.learners.columns import Feature
 
+# What `model` is where none is given; which one it is follows from the task.
 DEFAULT = "logistic regression by AdaGrad"
 
 
 @dataclass(frozen=True, slots=True)
 class River:
-    """Any binary classifier of River, taught one example at a time.
+    """Any classifier or regressor of River, taught one example at a time.
 
     River is given a dict for each example: every number under its name, every category as
-    `name=bucket: 1.0`; what is missing is left out. Predictions are held within 1e-6 and 1 - 1e-6.
+    `name=bucket: 1.0`; what is missing is left out. A label is True or False, the class's text, or
+    the number. Probabilities are held within 1e-6 and 1 - 1e-6, and those of classes add up to 1.
 
-    Only logistic regression without `l1` and `l2`, whose weights start at 0 and whose optimizer's
-    state is numbers, has flat arrays to save: it is `servable`, and goes on after a restart.
-    Others are compared with the rest but never served, and learn from the log's start after a
-    restart.
+    Logistic, softmax and linear regression (`preprocessing.TargetStandardScaler` of it, too)
+    without `l1` and `l2`, whose weights start at 0 and whose optimizer's state is numbers, have
+    flat arrays to save: they are `servable`, and go on after a restart. Others are compared with
+    the rest but never served, and learn from the log's start after a restart.
 
     Source: River (Montiel et al., "River: machine learning for streaming data in Python", 2021);
     AdaGrad by Duchi, Hazan and Singer (2011); the scales' moments by Chan, Golub and LeVeque
     (1979).
 
     Args:
-        model: A River classifier, or a function without parameters that makes one; it is copied,
-            never changed. None: `LogisticRegression(AdaGrad(0.03), intercept_lr=0.003)`.
+        model: A River classifier or regressor (a pipeline that ends with one, too), or a function
+            without parameters that makes one; it is copied, never changed. Which tasks it carries
+            is River's own say. None: `LogisticRegression(AdaGrad(0.03), intercept_lr=0.003)`, of
+            classes `SoftmaxRegression(AdaGrad(0.03))`, of numbers
+            `TargetStandardScaler(LinearRegression(AdaGrad(0.03), intercept_lr=0.003))`.
         buckets: How many ids a category has: its hash modulo this.
         scale: Whether a number is brought to mean 0 and deviation 1 by running moments, and held
             within 4 deviations. Trees prefer False.
@@ -42,15 +48,16 @@ class River:
         features: What it reads, as `features` of `fr.Model`. None: the model's.
 
     Raises:
-        LearnerError: `model` is no River classifier.
+        LearnerError: `model` is no River classifier or regressor.
 
     Examples:
         >>> import freshet as fr
         >>> from river import tree
         >>> fr.River().servable
         True
-        >>> fr.River(tree.HoeffdingTreeClassifier, scale=False, name="tree").servable
-        False
+        >>> grown = fr.River(tree.HoeffdingTreeClassifier, scale=False, name="tree")
+        >>> grown.servable, grown.tasks
+        (False, ('binary', 'classes'))
     """
 
     # Two of River's models are never equal; `definition`, their text, stands for them.
@@ -64,24 +71,37 @@ class River:
     def __post_init__(self) -> None:
         definition = DEFAULT
         if self.model is not None:
-            from freshet.learners.river.portable import classifier
+            from freshet.learners.river.portable import declared
 
-            made = classifier(self.model, self.name)
+            made = declared(self.model, self.name)
             object.__setattr__(self, "model", made)
             definition = repr(made)
         object.__setattr__(self, "definition", definition)
 
     @property
+    def tasks(self) -> tuple[str, ...]:
+        """The kinds of tasks that the model can learn."""
+        if self.model is None:
+            return (BINARY, CLASSES, REGRESSION)
+        from freshet.learners.river.portable import tasks_of_model
+
+        return tasks_of_model(self.model)
+
+    @property
     def servable(self) -> bool:
         """Whether the model has flat arrays: what a checkpoint and a snapshot need."""
-        from freshet.learners.river.portable import classifier, is_portable
+        if self.model is None:
+            return True
+        from freshet.learners.river.portable import is_portable
 
-        return is_portable(classifier(self.model, self.name))
+        return is_portable(self.model)
 
     def make(self, schema: VectorSchema) -> Learner:
         """A learner that has learned nothing, for vectors of this schema."""
         from freshet.learners.river.learner import RiverLearner
-        from freshet.learners.river.portable import classifier
+        from freshet.learners.river.portable import default_for
 
-        made = classifier(self.model, self.name)
+        made = self.model
+        if made is None:
+            made = default_for(schema.task)
         return RiverLearner(made, self.buckets, self.scale, schema, origin(self, schema))

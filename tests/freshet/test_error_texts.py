@@ -186,6 +186,7 @@ IN_THE_APP: dict[str, tuple[str, str]] = {
     "A file that ends the process": ('app = fr.App("parcels"', 'raise SystemExit(0)\napp = fr.App("parcels"'),
     "An unknown argument of a learner": ("HashedLogistic(rate=0.1)", "HashedLogistic(speed=0.1)"),
     "A learner's argument out of range": ("HashedLogistic(rate=0.1)", "HashedLogistic(rate=-1)"),
+    "A learner of another task": ("HashedLogistic(rate=0.1)", "HashedLinear(rate=0.1)"),
     "A learner that reads nothing": ("HashedLogistic(rate=0.1)", "HashedLogistic(features=[])"),
     "A learner's feature by a name that another has": ("HashedLogistic(rate=0.1)", 'HashedLogistic(features=[fr.on_demand("city", pl.col("city").str.to_lowercase())])'),
     "A learner that is not there": ("fr.HashedLogistic(rate=0.1)", "fr.DeepForest()"),

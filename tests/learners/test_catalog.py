@@ -19,6 +19,7 @@ ROOM = Path(catalog.__file__).parent
 SERVES = """
 import sys
 import freshet.learners.baseline_learner, freshet.learners.logistic.learner
+import freshet.learners.logistic.softmax, freshet.learners.linear.learner
 import freshet.learners.river.predictor, freshet.learners.ctr.predictor, freshet.learners.catalog
 print([m for m in ("torch", "river", "pandas") if m in sys.modules])
 """

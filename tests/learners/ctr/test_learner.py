@@ -8,7 +8,9 @@ import pytest
 from freshet.learners.inputs.reservoir import Reservoir
 from freshet.learners.training.prequential import auc
 from freshet.schemas.errors import LearnerError
-from tests.contracts.learner_battery import SCHEMA, part, stream, teach
+from freshet.schemas.models.tasks import Regression
+from freshet.schemas.models.vectors import Examples
+from tests.contracts.learner_battery import OF_CLASSES, SCHEMA, Case, part, stream, teach
 
 torch = pytest.importorskip("torch")
 from freshet.learners.ctr.net import Net  # noqa: E402
@@ -50,6 +52,30 @@ def test_without_knots_the_unit_of_a_number_does_not_matter() -> None:
     )
 
 
+def test_the_unit_of_a_number_to_predict_does_not_matter() -> None:
+    """By a power of two, which rounds nothing: to the bit."""
+    case = Case(SMALL, within=0.0, task=Regression())
+    answers = []
+    for unit in (1.0, 2.0**40):
+        learner = case.make()
+        for seed in range(5):
+            examples = case.stream(100, seed=seed)
+            learner.learn(Examples(examples.vectors, examples.labels * np.float32(unit)))
+        answers.append(learner.predict(case.stream(100, seed=9).vectors) / unit)
+    np.testing.assert_array_equal(*answers)
+
+
+def test_a_class_s_level_moves_against_the_errors_between_steps() -> None:
+    case = Case(SMALL, within=0.0, task=OF_CLASSES)
+    learner = case.make()
+    before = learner.export().arrays["last_bias"]
+    examples = case.stream(31)
+    examples.labels[:] = 2.0
+    learner.learn(examples)
+    moved = learner.export().arrays["last_bias"] - before
+    assert moved[2] > 0 > max(moved[0], moved[1], moved[3])
+
+
 def test_a_reservoir_is_a_uniform_sample_of_the_past() -> None:
     rng = np.random.default_rng(0)
     counts = np.zeros(100)
@@ -76,18 +102,19 @@ def test_a_device_that_is_full_is_no_fault_of_the_examples(
 ) -> None:
     """An operator that took it for one would set good examples aside."""
     net = Net(8, 2, (2, 1, 2, 2), torch.device("cpu"))
-    net.start(np.random.default_rng(1), 0.5)
+    net.start(np.random.default_rng(1), np.zeros(1))
     net.tune(0.1, 0.1, 0.0)
 
     def full(*args: object, **more: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.\nMore words.")
 
     monkeypatch.setattr(Net, "_forward", full)
+    lost = torch.nn.functional.mse_loss
     ids, x = np.zeros((3, 1), np.int32), np.zeros((3, 1), np.float32)
     given = (
         (ids, x)
         if name == "logits"
-        else (ids, x, np.zeros(3, np.float32), 0.0, np.random.default_rng(1))
+        else ((ids, x, np.zeros(3, np.float32)), lost, 0.0, np.random.default_rng(1))
     )
     with pytest.raises(
         ENVIRONMENT, match=r"device cpu: CUDA out of memory\. Tried to allocate 2 GiB"

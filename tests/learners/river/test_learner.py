@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
-from river import linear_model, naive_bayes, optim, tree
+from river import linear_model, multiclass, naive_bayes, optim, preprocessing, tree
 
+from freshet.learners.catalog import predictor
 from freshet.learners.inputs.scaling import Scaling
 from freshet.learners.river.spec import River
 from freshet.learners.training.prequential import auc
 from freshet.schemas.errors import LearnerError
+from freshet.schemas.models.tasks import BINARY, CLASSES, REGRESSION, Regression
 from freshet.schemas.models.vectors import Vectors
-from tests.contracts.learner_battery import SCHEMA, stream, teach
+from tests.contracts.learner_battery import OF_CLASSES, SCHEMA, Case, frozen, stream, teach
 
 
 class Seen(linear_model.LogisticRegression):  # type: ignore[misc]
@@ -56,6 +58,15 @@ def test_any_classifier_learns_and_predicts_but_only_arrays_are_saved(model: Any
         (linear_model.LogisticRegression(optim.Newton()), False),
         (linear_model.LogisticRegression(initializer=optim.initializers.Normal()), False),
         (linear_model.LogisticRegression(l1=0.1), False),
+        (linear_model.SoftmaxRegression(), True),
+        (linear_model.SoftmaxRegression(optim.FTRLProximal()), True),
+        (linear_model.SoftmaxRegression(l2=0.1), False),
+        (linear_model.SoftmaxRegression(optim.Newton()), False),
+        (linear_model.LinearRegression(), True),
+        (linear_model.LinearRegression(l2=0.1), False),
+        (preprocessing.TargetStandardScaler(linear_model.LinearRegression()), True),
+        (preprocessing.TargetStandardScaler(tree.HoeffdingTreeRegressor()), False),
+        (preprocessing.StandardScaler() | linear_model.LogisticRegression(), False),
     ],
 )
 def test_a_definition_says_beforehand_whether_it_can_be_served(model: Any, servable: bool) -> None:
@@ -85,8 +96,8 @@ def test_a_definition_is_told_apart_by_its_model_and_never_changed_by_learning()
 
 
 def test_what_is_no_classifier_is_told() -> None:
-    with pytest.raises(LearnerError, match="no River classifier"):
-        River(linear_model.LinearRegression())
+    with pytest.raises(LearnerError, match="no River classifier or regressor"):
+        River(preprocessing.StandardScaler())
 
 
 def test_scales_are_those_of_everything_seen_in_any_steps() -> None:
@@ -97,3 +108,89 @@ def test_scales_are_those_of_everything_seen_in_any_steps() -> None:
     shift, scale = scaling.shift_and_scale()
     np.testing.assert_allclose(shift, np.nanmean(x, axis=0), rtol=1e-9)
     np.testing.assert_allclose(1 / scale, np.nanstd(x, axis=0), rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("model", "tasks"),
+    [
+        (None, (BINARY, CLASSES, REGRESSION)),
+        (linear_model.LogisticRegression(), (BINARY,)),
+        (linear_model.SoftmaxRegression(), (BINARY, CLASSES)),
+        (tree.HoeffdingTreeClassifier(), (BINARY, CLASSES)),
+        (multiclass.OneVsRestClassifier(linear_model.LogisticRegression()), (BINARY, CLASSES)),
+        (linear_model.LinearRegression(), (REGRESSION,)),
+        (preprocessing.StandardScaler() | linear_model.LinearRegression(), (REGRESSION,)),
+    ],
+)
+def test_which_tasks_a_model_carries_is_river_s_own_say(model: Any, tasks: Any) -> None:
+    assert River(model).tasks == tasks
+
+
+@pytest.mark.parametrize(
+    ("model", "task"),
+    [
+        (tree.HoeffdingTreeClassifier(grace_period=50), OF_CLASSES),
+        (multiclass.OneVsRestClassifier(linear_model.LogisticRegression()), OF_CLASSES),
+        (preprocessing.StandardScaler() | linear_model.SoftmaxRegression(), OF_CLASSES),
+        (tree.HoeffdingTreeRegressor(grace_period=50), Regression()),
+    ],
+)
+def test_models_of_river_learn_classes_and_numbers(model: Any, task: Any) -> None:
+    case = Case(River(model), within=0.0, task=task)
+    learner = teach(case.make(), case.stream(3_000))
+    held = case.stream(500, seed=1)
+    answers = learner.predict(held.vectors)
+    if task == OF_CLASSES:
+        np.testing.assert_allclose(answers.sum(axis=1), 1.0, atol=1e-9)
+        assert (answers.argmax(axis=1) == held.labels).mean() > 0.52
+        return
+    assert np.abs(answers - held.labels).mean() < 0.7 * np.abs(held.labels - 5_000).mean()
+
+
+def test_river_is_told_classes_by_their_own_texts() -> None:
+    class Told(linear_model.SoftmaxRegression):  # type: ignore[misc]
+        """Keeps what it was told."""
+
+        labels: ClassVar[set[str]] = set()
+
+        def learn_one(self, x: dict[str, float], y: str) -> None:
+            self.labels.add(y)
+            super().learn_one(x, y)
+
+    case = Case(River(Told()), within=0.0, task=OF_CLASSES)
+    teach(case.make(), case.stream(200))
+    assert Told.labels == {"low", "middle", "high"}
+
+
+@pytest.mark.parametrize("optimizer", [optim.AdaGrad, optim.Adam, optim.FTRLProximal])
+@pytest.mark.parametrize("task", [OF_CLASSES, Regression()])
+def test_every_optimizer_of_classes_and_numbers_resumes_bit_equal(
+    optimizer: Any, task: Any
+) -> None:
+    model = linear_model.SoftmaxRegression(optimizer())
+    if task != OF_CLASSES:
+        inner = linear_model.LinearRegression(optimizer())
+        model = preprocessing.TargetStandardScaler(inner)
+    case = Case(River(model, buckets=16), within=0.0, task=task)
+    one = teach(case.make(), case.stream(200))
+    two = case.make()
+    two.restore(one.checkpoint())
+    for learner in (one, two):
+        learner.learn(case.stream(100, seed=1))
+    asked = case.stream(50, seed=2).vectors
+    np.testing.assert_array_equal(one.predict(asked), two.predict(asked))
+
+
+def test_softmax_of_true_and_false_is_served_as_it_learns() -> None:
+    """Before any label, after one of one kind, and after many."""
+    case = Case(River(linear_model.SoftmaxRegression()), within=0.0)
+    learner = case.make()
+    asked = stream(50, seed=2).vectors
+    only_false = stream(100)
+    only_false.labels[:] = 0.0
+    for examples in (only_false, stream(300)):
+        served = predictor(frozen(learner.export()), SCHEMA).predict(asked)
+        np.testing.assert_allclose(served, learner.predict(asked), atol=1e-9)
+        learner.learn(examples)
+    served = predictor(frozen(learner.export()), SCHEMA).predict(asked)
+    np.testing.assert_allclose(served, learner.predict(asked), atol=1e-9)
