@@ -14,6 +14,14 @@ import numpy as np
 # Shares of its wealth that each bettor stakes. They are fixed before anything is seen, so they are
 # predictable in whatever order labels arrive.
 BETS = np.array([0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8])
+# What each begins with, in the mean 1. Whoever bets that a candidate is worse trusts no bet more
+# than another: bold ones gain from days that go together, too (`tests/bench/judging.py`). Whoever
+# bets that a margin is kept gains little from each label, and so leans to the bold.
+WORSE = 0
+HOLDS = 1
+STAKES = np.array(
+    [[1.0] * 8, [8 / 26, 8 / 26, 16 / 26, 16 / 26, 32 / 26, 32 / 26, 48 / 26, 48 / 26]]
+)
 # Both only take wealth away, which costs power and never the level: beyond a maximum there is
 # nothing left to show, and below a minimum arithmetic would become slow.
 MOST = 2.0**512

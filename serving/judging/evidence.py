@@ -16,17 +16,13 @@ import numpy.typing as npt
 
 from freshet.schemas.errors import DefinitionError
 from freshet.schemas.models.tasks import CLASSES
-from freshet.serving.judging.betting_kernels import BETS, add, bet, rank
+from freshet.serving.judging.betting_kernels import STAKES, add, bet, rank
 from freshet.serving.judging.measured import Labelled, gains_of, values_of
 from freshet.serving.judging.policy import Policy
 
 MOST_SLICES = 256  # told apart; all later ones share the last
 OTHER = "(other)"
 ALL = ""  # the slice of every label
-# What a bettor gains by: the candidate is worse by more than the margin; it is not.
-DIRECTIONS = 2
-WORSE = 0
-HOLDS = 1
 Array = npt.NDArray[Any]
 
 
@@ -51,8 +47,10 @@ class Evidence:
         self.odd = 0  # labels whose answer was no number: nothing is made of a model that says so
         self._places = {measure.name: i for i, measure in enumerate(policy.measures)}
         self._sums = np.zeros((slices, len(policy.measures), 3))
-        self._wealth = np.ones((DIRECTIONS, slices, tests, len(BETS)))
-        self._peaks = np.ones((DIRECTIONS, slices, tests))
+        # First whoever bets that the candidate is worse by more than the margin, then that it is not.
+        shape = (len(STAKES), slices, tests)
+        self._wealth = np.broadcast_to(STAKES[:, None, None], (*shape, STAKES.shape[1])).copy()
+        self._peaks = np.ones(shape)
         self._waiting = np.full((slices, 2), np.nan)
 
     def update(self, labelled: Labelled) -> None:

@@ -97,7 +97,7 @@ def _squares(answers: F64, labels: F64) -> F64:
 
 
 def _errors(answers: F64, labels: F64) -> F64:
-    return ((answers >= 0.5) != (labels > 0.5)).astype(np.float64)
+    return np.asarray((answers >= 0.5) != (labels > 0.5), np.float64)
 
 
 def _own(answers: F64, labels: F64) -> F64:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from freshet.schemas.errors import DefinitionError
 from freshet.schemas.models.gates import LOSSES, RATES, Gate, check_gates
 from freshet.schemas.models.tasks import BINARY, REGRESSION, Task
-from freshet.serving.judging.betting_kernels import BETS
+from freshet.serving.judging.betting_kernels import BETS, STAKES
 from freshet.serving.judging.losses import LossOf, Span, loss_of
 
 ALPHA = 0.05  # false halts of a model, over all its gates and all time
@@ -133,7 +133,7 @@ class Policy:
             self.task.facts,
             [astuple(gate) for gate in self.gates],
         ]
-        facts += [list(self.slices), self.span, self.alpha, REACH, BETS.tolist()]
+        facts += [list(self.slices), self.span, self.alpha, REACH, BETS.tolist(), STAKES.tolist()]
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 

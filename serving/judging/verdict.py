@@ -12,8 +12,9 @@ from typing import NamedTuple
 import msgspec
 
 from freshet.schemas.models.gates import Gate
+from freshet.serving.judging.betting_kernels import HOLDS, WORSE
 from freshet.serving.judging.estimates import Estimate, estimate
-from freshet.serving.judging.evidence import ALL, HOLDS, WORSE, Evidence, all_slices
+from freshet.serving.judging.evidence import ALL, Evidence, all_slices
 from freshet.serving.judging.outcomes import INCONCLUSIVE, Known, Outcome, all_of, outcome_of
 from freshet.serving.judging.policy import Policy
 

@@ -76,9 +76,7 @@ def test_wealth_ends_at_a_maximum_and_at_nothing() -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(
-    st.lists(st.one_of(st.just(float("nan")), st.floats(0, 1)), max_size=60), st.integers(0, 60)
-)
+@given(st.lists(st.one_of(st.just(float("nan")), st.floats(0, 1)), max_size=60), st.integers(0, 60))
 def test_sums_are_those_of_a_loop_wherever_they_are_cut(values: list[float], cut: int) -> None:
     sums = np.zeros((1, 1, 3))
     for part in (values[:cut], values[cut:]):
