@@ -40,23 +40,37 @@ def estimate(evidence: Evidence, gate: Gate, row: int, alpha: float) -> Estimate
 def of_mean(evidence: Evidence, measure: str, row: int, alpha: float) -> Estimate:
     """Of a measure itself."""
     sums = evidence.sums(measure, row)
-    own = next(each for each in evidence.policy.measures if each.name == measure)
+    own = evidence.policy.measure(measure)
     width = own.high - own.low
     low, high = bounds(sums, alpha)
     value = mean_of(evidence, measure, row)
-    return Estimate(sums.labels, value, own.low + width * low, own.low + width * high)
+    return Estimate(
+        labels=sums.labels,
+        value=value,
+        low=own.low + width * low,
+        high=own.low + width * high,
+    )
 
 
 def _accuracy(evidence: Evidence, row: int, alpha: float) -> Estimate:
     """It is kept as the share of errors."""
     errors = of_mean(evidence, "accuracy", row, alpha)
-    return Estimate(errors.labels, 1 - errors.value, 1 - errors.high, 1 - errors.low)
+    return Estimate(
+        labels=errors.labels,
+        value=1 - errors.value,
+        low=1 - errors.high,
+        high=1 - errors.low,
+    )
 
 
 def _rmse(evidence: Evidence, row: int, alpha: float) -> Estimate:
     squares = of_mean(evidence, "mse", row, alpha)
-    low = math.sqrt(squares.low)
-    return Estimate(squares.labels, math.sqrt(squares.value), low, math.sqrt(squares.high))
+    return Estimate(
+        labels=squares.labels,
+        value=math.sqrt(squares.value),
+        low=math.sqrt(squares.low),
+        high=math.sqrt(squares.high),
+    )
 
 
 def _auc(evidence: Evidence, row: int, alpha: float) -> Estimate:
@@ -75,8 +89,12 @@ def _calibration(evidence: Evidence, row: int, alpha: float) -> Estimate:
     high = math.inf  # until enough labels are positive
     if labels.low > 0:
         high = answers.high / labels.low
-    value = answers.value / labels.value
-    return Estimate(labels.labels, value, answers.low / labels.high, high)
+    return Estimate(
+        labels=labels.labels,
+        value=answers.value / labels.value,
+        low=answers.low / labels.high,
+        high=high,
+    )
 
 
 def _ratio_of_groups(evidence: Evidence, gate: Gate, alpha: float) -> Estimate:
@@ -104,8 +122,13 @@ def _ratio_of_groups(evidence: Evidence, gate: Gate, alpha: float) -> Estimate:
     high = 1.0  # by what it is, until the greatest rate is known to be above 0
     if greatest_low > 0:
         high = min(1.0, least_high / greatest_low)
-    low = least_low / max(group.high for group in groups)
-    return Estimate(min(group.labels for group in groups), value, low, high)
+    greatest_high = max(group.high for group in groups)
+    return Estimate(
+        labels=min(group.labels for group in groups),
+        value=value,
+        low=least_low / greatest_high,
+        high=high,
+    )
 
 
 _MADE: dict[str, Callable[[Evidence, int, float], Estimate]] = {

@@ -47,7 +47,8 @@ class Evidence:
         self.odd = 0  # labels whose answer was no number: nothing is made of a model that says so
         self._places = {measure.name: i for i, measure in enumerate(policy.measures)}
         self._sums = np.zeros((slices, len(policy.measures), 3))
-        # First whoever bets that the candidate is worse by more than the margin, then that it is not.
+        # First whoever bets that the candidate is worse by more than the margin; then who bets
+        # that it is not.
         shape = (len(STAKES), slices, tests)
         self._wealth = np.broadcast_to(STAKES[:, None, None], (*shape, STAKES.shape[1])).copy()
         self._peaks = np.ones(shape)
@@ -70,6 +71,7 @@ class Evidence:
         if not len(whole.labels):
             return
         rows = self._rows(whole.slices, len(whole.labels))
+        # Each label is an entry of the whole, and one of each of its slices.
         of = np.repeat(np.arange(len(whole.labels)), rows.shape[1])
         flat = rows.ravel()
         for direction, gains in enumerate(gains_of(self.policy, whole)):
@@ -94,14 +96,22 @@ class Evidence:
     def digest(self) -> str:
         """64 hex digits that change with any bit of it."""
         state = self.checkpoint()
-        parts = [name.encode() + state[name].tobytes() for name in sorted(state)]
+        parts = []
+        for name in sorted(state):
+            parts.append(name.encode())
+            parts.append(state[name].tobytes())
         return hashlib.sha256(b"".join(parts)).hexdigest()
 
     def checkpoint(self) -> dict[str, Array]:
         """All of it, but for the policy."""
-        told = json.dumps({"names": self.names, "odd": self.odd, "policy": self.policy.digest})
+        told = {
+            "names": self.names,
+            "odd": self.odd,
+            "policy": self.policy.digest,
+        }
+        text = json.dumps(told).encode()
         return {
-            "told": np.frombuffer(told.encode(), np.uint8),
+            "told": np.frombuffer(text, np.uint8),
             "sums": self._sums.copy(),
             "wealth": self._wealth.copy(),
             "peaks": self._peaks.copy(),
@@ -142,9 +152,12 @@ class Evidence:
             if name not in known and len(self.names) <= MOST_SLICES:
                 known[name] = len(self.names)
                 self.names.append(name)
-        codes = np.array([known.get(name, MOST_SLICES + 1) for name in found.tolist()], np.int64)
+        rest = MOST_SLICES + 1
+        rows = [known.get(name, rest) for name in found.tolist()]
+        codes = np.array(rows, np.int64)
+        own = codes[places.reshape(table.shape)]
         whole = np.zeros((count, 1), np.int64)
-        return np.concatenate([whole, codes[places.reshape(table.shape)]], axis=1)
+        return np.concatenate([whole, own], axis=1)
 
 
 def all_slices(evidence: Evidence) -> list[tuple[int, str]]:
@@ -161,5 +174,6 @@ def mean_of(evidence: Evidence, measure: str, row: int) -> float:
     sums = evidence.sums(measure, row)
     if not sums.labels:
         return float("nan")
-    own = next(each for each in evidence.policy.measures if each.name == measure)
-    return own.low + (own.high - own.low) * sums.total / sums.labels
+    own = evidence.policy.measure(measure)
+    width = own.high - own.low
+    return own.low + width * sums.total / sums.labels

@@ -2,10 +2,15 @@
 
 A confidence sequence by the empirical Bernstein inequality for bounded values, with centres that
 are predictable (Howard, Ramdas, McAuliffe and Sekhon, 2021, theorem 4; of forecasts' scores: Choe
-and Ramdas, 2023, theorem 2), mixed over fixed rates. For values x of conditional means μ, centres c
-and a rate r, exp(r Σ(x − μ) − ψ(r) Σ(x − c)²) with ψ(r) = −log(1 − r) − r is a supermartingale that
-begins at 1, and so is the mean of several. It is above 1 / α at some time with a probability of at
-most α (Ville). Solved for Σμ it bounds the *running mean of the conditional means*: these may drift.
+and Ramdas, 2023, theorem 2), mixed over fixed rates.
+
+For values x of conditional means m, centres c and a rate r, with psi(r) = -log(1 - r) - r,
+
+    exp(r sum(x - m) - psi(r) sum((x - c)^2))
+
+is a supermartingale that begins at 1, and so is the mean of several. It is above 1 / alpha at some
+time with a probability of at most alpha (Ville). Solved for sum(m) it bounds the *running mean of
+the conditional means*: these may drift.
 """
 
 from __future__ import annotations

@@ -47,14 +47,18 @@ def learned_span(labels: F64) -> Span:
     Raises:
         DefinitionError: they are fewer than two different ones.
     """
-    low, high = np.quantile(labels, [EACH_END, 1 - EACH_END]) if len(labels) else (0.0, 0.0)
+    low = 0.0
+    high = 0.0
+    if len(labels):
+        low = float(np.quantile(labels, EACH_END))
+        high = float(np.quantile(labels, 1 - EACH_END))
     if not low < high:
         raise DefinitionError(
             "a span to judge numbers in",
             f"{len(labels)} labels have no two values",
             "Wait for more labels, or declare low and high.",
         )
-    return Span(float(low), float(high))
+    return Span(low, high)
 
 
 def loss_of(metric: str, task: Task, span: Span | None) -> LossOf:
@@ -84,10 +88,11 @@ def _log_losses(answers: F64, labels: F64) -> F64:
 
 def _binary_apart(losses: Callable[[F64, F64], F64]) -> Callable[[F64, F64], F64]:
     def apart(one: F64, other: F64) -> F64:
-        no = np.zeros(len(one))
-        if_false = np.abs(losses(one, no) - losses(other, no))
-        if_true = np.abs(losses(one, no + 1) - losses(other, no + 1))
-        return np.maximum(if_false, if_true)
+        false = np.zeros(len(one))
+        true = np.ones(len(one))
+        if_false = losses(one, false) - losses(other, false)
+        if_true = losses(one, true) - losses(other, true)
+        return np.maximum(np.abs(if_false), np.abs(if_true))
 
     return apart
 
@@ -125,7 +130,8 @@ def _classes_apart(losses: Callable[[F64, F64], F64]) -> Callable[[F64, F64], F6
         # A loop over classes, not over labels.
         for each in range(one.shape[1]):
             label = np.full(len(one), float(each))
-            most = np.maximum(most, np.abs(losses(one, label) - losses(other, label)))
+            difference = losses(one, label) - losses(other, label)
+            most = np.maximum(most, np.abs(difference))
         return most
 
     return apart
@@ -148,14 +154,16 @@ def _of_numbers(metric: str, span: Span) -> LossOf:
     power = {"mae": 1, "mse": 2}[metric]
 
     def losses(answers: F64, labels: F64) -> F64:
-        within = np.clip(answers, span.low, span.high)
-        return np.asarray(np.abs(within - np.clip(labels, span.low, span.high)) ** power)
+        own = np.clip(answers, span.low, span.high)
+        right = np.clip(labels, span.low, span.high)
+        return np.asarray(np.abs(own - right) ** power)
 
     def apart(one: F64, other: F64) -> F64:
         # Two convex losses of a label lie farthest apart at an end of the span.
         low = np.full(len(one), span.low)
         high = np.full(len(one), span.high)
-        at_low = np.abs(losses(one, low) - losses(other, low))
-        return np.maximum(at_low, np.abs(losses(one, high) - losses(other, high)))
+        at_low = losses(one, low) - losses(other, low)
+        at_high = losses(one, high) - losses(other, high)
+        return np.maximum(np.abs(at_low), np.abs(at_high))
 
     return LossOf(width**power, losses, apart)

@@ -50,17 +50,19 @@ def values_of(policy: Policy, labelled: Labelled) -> F64:
     columns["answer"] = labelled.answers
     columns["label"] = labelled.labels
     if policy.span is not None:
-        within = np.clip(labelled.answers, *policy.span)
-        columns["bias"] = within - np.clip(labelled.labels, *policy.span)
+        own = np.clip(labelled.answers, *policy.span)
+        right = np.clip(labelled.labels, *policy.span)
+        columns["bias"] = own - right
     for rate, cut_off in policy.rates:
         columns[rate_name(rate, cut_off)] = _rate(rate, labelled, cut_off)
     for test in policy.pairings:
         columns[test.name] = _differences(test, policy.loss(test.metric), labelled)
     nothing = np.full(len(labelled.labels), np.nan)  # of AUC, which is made of two labels
-    out = [
-        (columns.get(each.name, nothing) - each.low) / (each.high - each.low)
-        for each in policy.measures
-    ]
+    out = []
+    for each in policy.measures:
+        width = each.high - each.low
+        value = columns.get(each.name, nothing)
+        out.append((value - each.low) / width)
     return np.stack(out, axis=1)
 
 
@@ -76,10 +78,12 @@ def gains_of(policy: Policy, labelled: Labelled) -> tuple[F64, F64]:
     for i, test in enumerate(policy.pairings):
         loss = policy.loss(test.metric)
         difference = _differences(test, loss, labelled) / loss.range
-        worse[:, i] = (difference - test.margin) / (1 + test.margin)
-        apart = loss.apart(labelled.answers, _reference(test, labelled)) / loss.range
+        beyond = difference - test.margin
+        worse[:, i] = beyond / (1 + test.margin)
+        other = _reference(test, labelled)
+        apart = loss.apart(labelled.answers, other) / loss.range
         share = test.reach / np.maximum(apart, test.reach)
-        holds[:, i] = share * (test.margin - difference) / (test.reach + test.margin)
+        holds[:, i] = share * -beyond / (test.reach + test.margin)
     return worse, holds
 
 
@@ -96,14 +100,16 @@ def _differences(test: Pairing, loss: LossOf, labelled: Labelled) -> F64:
     if other.ndim > 1:
         said = np.asarray(said.all(axis=1))
     own = loss.losses(labelled.answers, labelled.labels)
+    others = loss.losses(other, labelled.labels)
     # Errors are told by comparing, and NaN compares as wrong: so it is left out by itself.
-    return np.where(said, own - loss.losses(other, labelled.labels), np.nan)
+    return np.where(said, own - others, np.nan)
 
 
 def _rate(rate: str, labelled: Labelled, cut_off: float) -> F64:
     selected = (labelled.answers >= cut_off).astype(np.float64)
+    is_positive = labelled.labels > 0.5
     if rate == "true_positive_rate":
-        return np.where(labelled.labels > 0.5, selected, np.nan)
+        return np.where(is_positive, selected, np.nan)
     if rate == "false_positive_rate":
-        return np.where(labelled.labels > 0.5, np.nan, selected)
+        return np.where(is_positive, np.nan, selected)
     return selected

@@ -125,6 +125,10 @@ class Policy:
         # Two margins against the same model have the same differences.
         return tuple(dict.fromkeys(found))
 
+    def measure(self, name: str) -> Measure:
+        """By its name."""
+        return next(each for each in self.measures if each.name == name)
+
     @cached_property
     def digest(self) -> str:
         """64 hex digits that change with anything that a verdict depends on."""

@@ -31,9 +31,11 @@ class Ripening:
 
     def add(self, asked_ms: I64, labelled_ms: I64, places: I64) -> None:
         """Labels `[n]` that came, in any order."""
-        in_time = labelled_ms - asked_ms <= self.age_ms
-        self.late += int((~in_time).sum())
-        new = np.stack([asked_ms[in_time], places[in_time]], axis=1)
+        ages = labelled_ms - asked_ms
+        in_time = ages <= self.age_ms
+        self.late += len(ages) - int(in_time.sum())
+        both = np.stack([asked_ms, places], axis=1)
+        new = both[in_time]
         self._held = np.concatenate([self._held, new])
 
     def ripe(self, tick_ms: int) -> I64:

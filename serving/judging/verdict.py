@@ -152,7 +152,7 @@ def _levels(gate: Gate, policy: Policy, row: int) -> Levels:
 
 
 def _bounded(known: Known, gate: Gate, found: Estimate) -> Known:
-    """Of a gate on a figure itself: kept once all of the interval is within, broken once none is."""
+    """Of a gate on a figure: kept once all of the interval is within, broken once none is."""
     low = -math.inf
     high = math.inf
     if gate.at_least is not None:

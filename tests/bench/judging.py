@@ -12,17 +12,15 @@ from itertools import product
 
 import numpy as np
 
-from freshet.schemas.models.gates import Gate
-from freshet.schemas.models.tasks import Binary
 from freshet.schemas.models.vectors import F64
 from freshet.serving.judging.betting_kernels import HOLDS, STAKES, WORSE, bet
-from freshet.serving.judging.evidence import Evidence
 from freshet.serving.judging.measured import Labelled
-from freshet.serving.judging.policy import REACH, Policy
+from freshet.serving.judging.policy import REACH
 from freshet.serving.judging.ripening import Ripening
 from freshet.serving.judging.verdict import judge
 from tests.bench.harness import Bar, Row
 from tests.bench.judged_flights import I64, flights, of_learner
+from tests.bench.judged_pairs import decided, halted, labelled, labels_until, policy, starts
 
 WINDOW = 5_000  # labels of an A/A comparison
 LONGEST = 25_000  # labels until a comparison is given up
@@ -37,53 +35,6 @@ def row(name: str, value: float, unit: str, most: float | None = None) -> Row:
     if most is not None:
         out["bar"] = Bar(figure=value, asked=f"at most {most:g} {unit}", holds=value <= most)
     return out
-
-
-def policy(margin: float, min_labels: int = 1) -> Policy:
-    gate = Gate("brier", no_worse_by=margin, min_labels=min_labels)
-    return Policy(Binary(), [gate], ["carrier"])
-
-
-def labelled(own: F64, other: F64, which: I64) -> Labelled:
-    year = flights()
-    slices = {"carrier": year.carriers[which]}
-    return Labelled(year.labels[which], own[which], {"champion": other[which]}, slices)
-
-
-def part(rows: Labelled, first: int, end: int) -> Labelled:
-    kept = np.zeros(len(rows.labels), np.bool_)
-    kept[first:end] = True
-    return rows.where(kept)
-
-
-def labels_until(given: Policy, rows: Labelled, direction: int) -> tuple[int, Evidence]:
-    """The label at which a test first reaches 1 / α, found by halving cuts; one more than there are
-    where it does not."""
-    wanted = 1 / given.alpha
-    evidence = Evidence(given)
-    count = len(rows.labels)
-    for first in range(0, count, 100):
-        before = evidence.checkpoint()
-        evidence.update(part(rows, first, first + 100))
-        if evidence.peak(direction, 0, 0) < wanted:
-            continue
-        evidence = Evidence.restored(given, before)
-        for i in range(first, count):
-            evidence.update(part(rows, i, i + 1))
-            if evidence.peak(direction, 0, 0) >= wanted:
-                return i + 1, evidence
-    return count + 1, evidence
-
-
-def starts(rng: np.random.Generator, count: int, length: int) -> list[int]:
-    return rng.integers(20_000, len(flights().labels) - length - 1_000, count).tolist()
-
-
-def halted(rows: Labelled, margin: float = 0.0) -> bool:
-    given = policy(margin)
-    evidence = Evidence(given)
-    evidence.update(rows)
-    return judge(given, evidence).outcome == "fail"
 
 
 def a_a(live: F64, twin: F64) -> Iterable[Row]:
@@ -138,6 +89,7 @@ def poison(live: F64, share: float, of_carrier: bool, margin: float) -> Iterable
     names, codes = np.unique(year.carriers, return_inverse=True)
     largest = names[np.bincount(codes).argmax()]
     counts = []
+    harmed = []  # those where the candidate was worse at all, when it had to be halted
     named = 0
     for start in np.linspace(FIRST, len(year.labels) - FIRST, 20).astype(int).tolist():
         end = min(len(year.labels), start + LONGEST)
@@ -151,11 +103,17 @@ def poison(live: F64, share: float, of_carrier: bool, margin: float) -> Iterable
             given, labelled(own, live[:end], np.arange(start, end)), WORSE
         )
         counts.append(count)
+        soon = slice(start, start + 1_700)
+        squares = (own[soon] - year.labels[soon]) ** 2 - (live[soon] - year.labels[soon]) ** 2
+        if squares.mean() > MARGIN:
+            harmed.append(count)
         named += judge(given, evidence).gates[0].worst == f"carrier={largest}"
     name = f"{share:.0%} of {'one carrier' if of_carrier else 'all'} flipped, margin {margin}"
     bar = 5_800.0 if of_carrier else 1_700.0
     yield row(f"{name}: labels to a halt, median", float(np.median(counts)), "labels")
     yield row(f"{name}: labels to a halt, p90", float(np.quantile(counts, 0.9)), "labels", bar)
+    told = f"p90 of the {len(harmed)} starts where it is worse by {MARGIN} in 1,700 labels"
+    yield row(f"{name}: {told}", float(np.quantile(harmed, 0.9)), "labels")
     yield row(f"{name}: largest carrier named", float(named), "of 20")
 
 
@@ -171,32 +129,28 @@ def equal(live: F64, twin: F64) -> Iterable[Row]:
 
 
 def planted(live: F64) -> Iterable[Row]:
-    """Two lineages, one of which stopped learning a fortnight ago; which of them is the candidate
-    is tossed, and the judge is not told. A worse one is refused where it never passes."""
-    rng = np.random.default_rng(4)
+    """Two lineages, one of them worse; which of them is the candidate is tossed, and the judge is
+    not told. Worse is one whose every answer is disturbed (a logit by 0.5), or one that stopped
+    learning a fortnight ago: on some days of a year that one is the better. A worse one is refused
+    where it never passes."""
     year = flights()
-    found = {("better", outcome): 0 for outcome in ("pass", "fail", "inconclusive")}
-    found |= {("worse", outcome): 0 for outcome in ("pass", "fail", "inconclusive")}
-    for start in starts(rng, 100, LONGEST):
-        end = start + LONGEST
-        stale = of_learner(0, None, year.asked[start] - 14 * 24 * HOUR, end)
-        truth = ("better", "worse")[int(rng.integers(2))]
-        sides = {"better": (live[:end], stale), "worse": (stale, live[:end])}[truth]
-        rows = labelled(*sides, np.arange(start, end))
-        found[truth, decided(policy(MARGIN, 1_000), rows)] += 1
-    for (truth, outcome), count in found.items():
-        yield row(f"planted {truth}: {outcome}", count, "runs")
-
-
-def decided(given: Policy, rows: Labelled) -> str:
-    """The first verdict that is one, looked for every 250 labels."""
-    evidence = Evidence(given)
-    for first in range(0, len(rows.labels), 250):
-        evidence.update(part(rows, first, first + 250))
-        outcome = judge(given, evidence).outcome
-        if outcome != "inconclusive":
-            return outcome
-    return "inconclusive"
+    noise = np.random.default_rng(9).normal(0, 0.5, len(live))
+    disturbed = 1 / (1 + np.exp(-np.log(live / (1 - live)) - noise))
+    for name in ("disturbed", "stale"):
+        rng = np.random.default_rng(4)
+        right = 0
+        for start in starts(rng, 100, LONGEST):
+            end = start + LONGEST
+            worse = disturbed[:end]
+            if name == "stale":
+                worse = of_learner(0, None, year.asked[start] - 14 * 24 * HOUR, end)
+            is_better = bool(rng.integers(2))
+            sides = (worse, live[:end])
+            if is_better:
+                sides = (live[:end], worse)
+            outcome = decided(policy(MARGIN, 1_000), labelled(*sides, np.arange(start, end)))
+            right += (outcome == "pass") == is_better
+        yield row(f"planted, one is {name}: right of 100 runs", right, "runs")
 
 
 def delays(live: F64) -> Iterable[Row]:

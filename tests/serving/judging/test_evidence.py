@@ -38,6 +38,11 @@ POLICIES = {
         ["carrier", "origin"],
     ),
     "classes": Policy(Classes(["a", "b", "c"]), [Gate("brier", no_worse_by=0.01)], ["carrier"]),
+    "many classes": Policy(
+        Classes([str(i) for i in range(20)]),
+        [Gate(metric, no_worse_by=0.01) for metric in ("brier", "log_loss", "accuracy")],
+        ["carrier"],
+    ),
     "regression": Policy(Regression(), [Gate("mse", no_worse_by=0.01)], ["carrier"], SPAN),
 }
 
@@ -48,8 +53,8 @@ def drawn(task: Task, count: int, seed: int = 0) -> Labelled:
     label = (rng.random(count) < 0.3).astype(float)
     own, other = rng.random((2, count))
     if task.kind == "classes":
-        own, other = rng.dirichlet([1, 1, 1], (2, count))
-        label = rng.integers(0, 3, count).astype(float)
+        own, other = rng.dirichlet([1] * task.width, (2, count))
+        label = rng.integers(0, task.width, count).astype(float)
     if task.kind == "regression":
         own, other, label = rng.normal(0, 2, (3, count))
     own[rng.random(count) < 0.02] = math.nan

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from freshet.schemas.models.gates import Gate
-from freshet.schemas.models.tasks import Binary
+from freshet.schemas.models.tasks import Binary, Classes, Regression, Task
 from freshet.schemas.models.vectors import F64
 from freshet.serving.judging.evidence import Evidence
+from freshet.serving.judging.losses import learned_span
 from freshet.serving.judging.measured import Labelled
 from freshet.serving.judging.policy import Policy
 from freshet.serving.judging.verdict import Verdict, decoded, encoded, judge
@@ -82,6 +83,29 @@ def test_a_failed_job_and_no_gates_decide_nothing() -> None:
         assert found.gates[0].reason == "job_failed"
     assert judge(policy, evidence, "the disk is full").why == "the disk is full"
     assert verdict_on([], NEAR, TRUTH).outcome == "inconclusive"
+
+
+@pytest.mark.parametrize("metric", ["brier", "log_loss", "accuracy", "mse", "mae"])
+def test_of_classes_and_numbers_the_better_passes_and_the_worse_fails(metric: str) -> None:
+    rng = np.random.default_rng(31)
+    task: Task = Classes(["a", "b", "c"])
+    good = rng.dirichlet([0.4, 0.4, 0.4], COUNT)
+    label = (rng.random((COUNT, 1)) > good.cumsum(axis=1)).sum(axis=1).astype(float)
+    bad = good[:, ::-1].copy()
+    span = None
+    if metric in ("mse", "mae"):
+        task = Regression()
+        label = rng.normal(0, 1, COUNT)
+        good = label + rng.normal(0, 0.3, COUNT)
+        bad = label + rng.normal(0, 2, COUNT)
+        span = learned_span(rng.normal(0, 1, 5_000))
+    policy = Policy(task, [Gate(metric, no_worse_by=0.0)], span=span)
+    outcomes = []
+    for own, other in ((good, bad), (bad, good), (good, good)):
+        evidence = Evidence(policy)
+        evidence.update(Labelled(label, own, {"champion": other}))
+        outcomes.append(judge(policy, evidence).outcome)
+    assert outcomes == ["pass", "fail", "inconclusive"]
 
 
 def test_one_gate_that_does_not_pass_is_enough() -> None:
