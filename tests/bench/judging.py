@@ -118,30 +118,39 @@ def poison(live: F64, share: float, of_carrier: bool, margin: float) -> Iterable
 
 
 def equal(live: F64, twin: F64) -> Iterable[Row]:
-    counts = []
-    for start in np.linspace(FIRST, len(live) - FIRST, 20).astype(int).tolist():
-        rows = labelled(twin, live, np.arange(start, start + LONGEST))
-        counts.append(labels_until(policy(MARGIN), rows, HOLDS)[0])
-    yield row("an equal one passes .002: labels, median", float(np.median(counts)), "labels")
-    yield row(
-        "an equal one passes .002: labels, p90", float(np.quantile(counts, 0.9)), "labels", 700
-    )
+    """The stakes of passing were chosen among eight sets by even starts, these among them; the
+    drawn ones had no part in that, and are what the bar is held to."""
+    even = np.linspace(FIRST, len(live) - FIRST, 20).astype(int).tolist()
+    drawn = starts(np.random.default_rng(8), 100, LONGEST)
+    for name, chosen in (("100 drawn starts", drawn), ("20 even starts", even)):
+        counts = []
+        for start in chosen:
+            rows = labelled(twin, live, np.arange(start, min(len(live), start + LONGEST)))
+            counts.append(labels_until(policy(MARGIN), rows, HOLDS)[0])
+        told = f"an equal one passes .002, {name}: labels"
+        yield row(f"{told}, median", float(np.median(counts)), "labels")
+        bar = 700.0 if chosen is drawn else None
+        yield row(f"{told}, p90", float(np.quantile(counts, 0.9)), "labels", bar)
 
 
 def planted(live: F64) -> Iterable[Row]:
     """Two lineages, one of them worse; which of them is the candidate is tossed, and the judge is
-    not told. Worse is one whose every answer is disturbed (a logit by 0.5), or one that stopped
-    learning a fortnight ago: on some days of a year that one is the better. A worse one is refused
-    where it never passes."""
+    not told. Worse is one whose every answer is disturbed (a logit by 0.5), or one that knows the
+    base rate alone, or one that stopped learning a fortnight ago: in some weeks of a year these
+    two are the better. A worse one is refused where it never passes."""
     year = flights()
     noise = np.random.default_rng(9).normal(0, 0.5, len(live))
     disturbed = 1 / (1 + np.exp(-np.log(live / (1 - live)) - noise))
-    for name in ("disturbed", "stale"):
+    rates = np.cumsum(year.labels) / np.arange(1, len(live) + 1)
+    base_rate = np.concatenate([[0.5], rates[:-1]])
+    for name in ("disturbed", "base rate", "stale"):
         rng = np.random.default_rng(4)
         right = 0
         for start in starts(rng, 100, LONGEST):
             end = start + LONGEST
             worse = disturbed[:end]
+            if name == "base rate":
+                worse = base_rate[:end]
             if name == "stale":
                 worse = of_learner(0, None, year.asked[start] - 14 * 24 * HOUR, end)
             is_better = bool(rng.integers(2))
