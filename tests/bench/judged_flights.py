@@ -73,7 +73,7 @@ def hashed(frame: pl.DataFrame, salt: int) -> I64:
     return np.stack(columns, axis=1).astype(np.int64)
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True)  # type: ignore[untyped-decorator]
 def answers(features: Any, times: Any, order: Any, labels: Any, frozen_at: Any) -> Any:
     """Of a logistic regression by AdaGrad, asked in order, which learns each label once it has come
     (`times` [2, n]: asked, labelled), and nothing from `frozen_at` on."""

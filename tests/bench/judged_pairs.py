@@ -51,7 +51,8 @@ def labels_until(given: Policy, rows: Labelled, direction: int) -> tuple[int, Ev
 
 
 def starts(rng: np.random.Generator, count: int, length: int) -> list[int]:
-    return rng.integers(20_000, len(flights().labels) - length - 1_000, count).tolist()
+    found = rng.integers(20_000, len(flights().labels) - length - 1_000, count)
+    return [int(start) for start in found]
 
 
 def halted(rows: Labelled, margin: float = 0.0) -> bool:
