@@ -1,6 +1,7 @@
 """From snapshots to answers: what may be served, who answers now, and what was answered.
 
 `release/`     judges every snapshot and moves the alias
+`judging/`     what labels say of a candidate, as verdicts; release does not read them yet
 `loading/`     brings an approved snapshot in, aside and warm, and swaps it
 `scoring/`     questions to answers: rungs, the prediction log, coalescing, latency
 `edge/`        what both HTTP servers ask of a request first, and how long it may take
