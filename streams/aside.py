@@ -6,21 +6,38 @@ own, and hands it on to threads and processes that it starts. To go back takes a
 have (RLIMIT_NICE, CAP_SYS_NICE), so nobody goes back: what is to be in earnest later is done by a
 thread that never stood aside.
 
-Source: sched(7) of Linux; kernel/sched/fair.c, `wakeup_preempt_fair`.
+Where the kernel groups processes by session (`autogroup`, as on desktops), niceness counts among
+those of one session alone, and sessions have equal shares: a command in another terminal than the
+run would take as much of a processor as all of that run's roles. So a command can go on in a
+session of its own, which is nice as a whole.
+
+Source: sched(7) of Linux, "The autogroup feature"; kernel/sched/fair.c, `wakeup_preempt_fair`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import sys
 import threading
 from collections.abc import Callable
 from contextvars import copy_context
+from pathlib import Path
+from types import FrameType
 from typing import Any, TypeVar
 
 NICE = 19  # where there is no such policy: there is no less
 BEHIND = 10  # of what somebody waits for: a tenth of a processor that others want wholly
 Made = TypeVar("Made")
+# 1 where sessions share the processor.
+BY_SESSION = Path("/proc/sys/kernel/sched_autogroup_enabled")
+OWN_SESSION = Path("/proc/self/autogroup")  # takes the niceness of the session as a whole
+THREADS = Path("/proc/self/task")
+POOLED = "polars"  # has a pool of threads of its own, which it may start later
+# What a shell, a service manager or a terminal that goes away ends a command with.
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+BY_A_SIGNAL = 128  # and the signal's number, as a shell tells it
 
 
 def stand_aside() -> None:
@@ -54,3 +71,45 @@ def behind(work: Callable[..., Made], *given: Any) -> Made:
     if failed:
         raise failed[0]
     return found[0]
+
+
+def apart() -> None:
+    """Go on in a session of its own that stands behind the others: for a command, before it imports
+    anything large. Does nothing where sessions do not count, or where this process has threads,
+    which a child would not have.
+
+    What goes on is a child; this process hands on to it what is to end it, and ends as it does.
+
+    Raises:
+        SystemExit: in this process, once its child has ended.
+    """
+    if not _sessions_count() or POOLED in sys.modules or len(list(THREADS.iterdir())) > 1:
+        return
+    # Else what is not written yet would be written twice.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    child = os.fork()
+    if child == 0:
+        os.setsid()
+        # It may be forbidden: then it has an equal share, as before.
+        with contextlib.suppress(OSError):
+            OWN_SESSION.write_text(str(BEHIND))
+        return
+
+    def hand_on(number: int, _: FrameType | None) -> None:
+        # A terminal tells its own session alone.
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(child, number)
+
+    for number in ENDING:
+        signal.signal(number, hand_on)
+    _, status = os.waitpid(child, 0)
+    code = os.waitstatus_to_exitcode(status)
+    raise SystemExit(code if code >= 0 else BY_A_SIGNAL - code)
+
+
+def _sessions_count() -> bool:
+    try:
+        return BY_SESSION.read_text().strip() == "1" and OWN_SESSION.exists()
+    except OSError:
+        return False

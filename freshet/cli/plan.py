@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from freshet.cli.option_groups import grouped
-from freshet.streams.aside import behind
+from freshet.streams.aside import apart, behind
 from freshet.terminal import say, terminal
 
 if TYPE_CHECKING:
@@ -98,6 +98,20 @@ def apply(
             "is told of no one thing to do",
             "Name the changed file of the app, or write --revert, or --abort.",
         )
+    # Requests must not notice that a plan is made: it takes more of a processor than all processes
+    # of a version take to start; a third of that is what it imports.
+    apart()
+    if not behind(_told, app, given, plan, to_do):
+        raise SystemExit(ERROR)
+    if not to_do.wait:
+        raise SystemExit(NOTHING)
+    from freshet.applying.following import follow
+
+    raise SystemExit(follow(given, as_json))
+
+
+def _told(app: str | None, given: Settings, file: Path | None, to_do: ToDo) -> bool:
+    """Have the run know what it is asked for; whether it is."""
     from freshet.applying import asking
 
     given = asking.as_run(given)
@@ -105,15 +119,10 @@ def apply(
         asking.take_back(given)
     elif to_do.revert:
         asking.ask_back(given)
-    # Requests must not notice that a plan is made: it takes more of a processor than all processes
-    # of a version take to start.
-    elif app is not None and not behind(_asked, app, given, plan, to_do.yes):
-        raise SystemExit(ERROR)
-    if not to_do.wait:
-        raise SystemExit(NOTHING)
-    from freshet.applying.following import follow
-
-    raise SystemExit(follow(given, as_json))
+    else:
+        assert app is not None
+        return _asked(app, given, file, to_do.yes)
+    return True
 
 
 def _asked(app: str, given: Settings, file: Path | None, yes: bool) -> bool:

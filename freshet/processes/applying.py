@@ -240,14 +240,15 @@ class Applier:
         state = _state(views, scorer)
         # What a view waits for tells more than that it is not there yet.
         cause = next((of.waits_for for of in views.values() if of.waits_for), "")
-        cause = cause or str(scorer.get("waits_for", ""))
+        known = cause or str(scorer.get("waits_for", ""))
+        cause = known or _silence(views, scorer)
         if fails:
             state = FAILING
             cause = fails
         elif state != READY and self._wall() - self._came_on_at >= STUCK_SECONDS:
             state = FAILING
             cause = (
-                cause or f"nothing is heard of the scorer; its log is logs/{SERVE}{member}.jsonl"
+                known or f"nothing is heard of the scorer; its log is logs/{SERVE}{member}.jsonl"
             )
         return replace(
             asked,
@@ -273,6 +274,13 @@ class Applier:
 def _state(views: Mapping[str, OfView], scorer: Mapping[str, Any]) -> str:
     if scorer.get("ready"):
         return READY
-    if any(of.state == HYDRATING for of in views.values()) or not scorer:
+    if any(of.state == HYDRATING for of in views.values()) or not (views or scorer):
         return HYDRATING
     return LAGGING
+
+
+def _silence(views: Mapping[str, OfView], scorer: Mapping[str, Any]) -> str:
+    """What is waited for while processes start: they say nothing yet."""
+    if scorer or any(of.state == HYDRATING for of in views.values()):
+        return ""
+    return "its scorer, which starts" if views else "its processes, which start"

@@ -3,11 +3,24 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
 import sys
+from subprocess import PIPE
 
 import pytest
 
-from freshet.streams.aside import BEHIND, NICE, behind, stand_aside
+from freshet.streams.aside import (
+    BEHIND,
+    BY_A_SIGNAL,
+    BY_SESSION,
+    ENDING,
+    NICE,
+    OWN_SESSION,
+    apart,
+    behind,
+    stand_aside,
+)
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="threads have this on Linux")
 
@@ -45,3 +58,55 @@ def test_its_value_and_its_error_are_those_of_the_work() -> None:
     assert behind(max, 3, 5) == 5
     with pytest.raises(ZeroDivisionError):
         behind(divmod, 1, 0)
+
+
+def command(then: str) -> subprocess.Popen[str]:
+    lines = ["import os, signal, sys", "from freshet.streams.aside import OWN_SESSION, apart"]
+    lines += ["print('once', flush=True)", "apart()", then]
+    return subprocess.Popen([sys.executable, "-c", "\n".join(lines)], stdout=PIPE, text=True)
+
+
+by_session = pytest.mark.skipif(
+    not BY_SESSION.exists() or BY_SESSION.read_text().strip() != "1",
+    reason="sessions do not share the processor here",
+)
+
+
+@by_session
+def test_a_command_goes_on_in_a_session_that_stands_behind_the_others_and_ends_as_that_does() -> (
+    None
+):
+    before = OWN_SESSION.read_text()
+    process = command("print(os.getsid(0), OWN_SESSION.read_text(), end='')\nsys.exit(7)")
+    out, _ = process.communicate()
+    assert process.returncode == 7
+    once, told = out.splitlines()
+    assert once == "once"
+    session, group = told.split(" ", 1)
+    assert int(session) not in (process.pid, os.getsid(0))
+    assert group.endswith(f"nice {BEHIND}")
+    assert OWN_SESSION.read_text() == before, "nobody else's is another one"
+
+
+@by_session
+@pytest.mark.parametrize("number", ENDING)
+def test_what_ends_a_command_ends_what_goes_on(number: signal.Signals) -> None:
+    # As a shell's background jobs have it: nobody is deaf to an interrupt.
+    deaf = "signal.signal(signal.SIGINT, signal.SIG_DFL)"
+    process = command(f"{deaf}\nprint(os.getpid(), flush=True)\nsignal.pause()")
+    assert process.stdout is not None
+    assert process.stdout.readline() == "once\n"
+    child = int(process.stdout.readline())
+    process.send_signal(number)
+    process.communicate()
+    assert process.returncode == BY_A_SIGNAL + number
+    with pytest.raises(ProcessLookupError):
+        os.kill(child, 0)
+
+
+def test_a_process_with_a_pool_of_threads_goes_on_where_it_is() -> None:
+    import polars  # noqa: F401
+
+    own = os.getpid()
+    apart()
+    assert os.getpid() == own

@@ -18,7 +18,7 @@ export function showNotices({ outages, switches, applying, at_ms }) {
     state: "amber", title: `The switch ${s.name} is off`, word: s.at_ms ? `for ${duration(at_ms - s.at_ms)}` : "",
     lines: [["", s.by ? `Turned off by ${s.by}, ${moment(s.at_ms)} UTC` : ""], ["What to do:", "Turn it on under Settings, once its reason is gone."]],
   }));
-  const built = applying ? [{ state: "amber", title: "Another version is built beside this one", word: "", lines: [["", applying]] }] : [];
+  const built = applying ? [{ state: "amber", title: "Another version is built beside this one", word: "", lines: [["", applying], ["To take it back:", "freshet apply --abort, until it answers"]] }] : [];
   byId("notices").hidden = !(away.length || off.length || built.length);
   cards(byId("notices"), [...away, ...off, ...built]);
 }

@@ -252,10 +252,35 @@ def test_what_ends_again_and_again_is_told(run: Run, monkeypatch: pytest.MonkeyP
     facts = {"view.v2": {"alive": False, "failing": True, "last_exit": "no memory"}}
     monkeypatch.setattr(run.crew, "facts", lambda: facts)
     run.applier.step()
-    told = progress.read(run.run_dir)
-    assert told is not None
-    assert told.state == "failing"
-    assert told.cause == "role view.v2 ends again and again, the last time by: no memory"
+    assert told(run)[0] == "failing"
+    assert told(run)[1] == "role view.v2 ends again and again, the last time by: no memory"
+
+
+def test_while_processes_start_it_is_said_which_are_waited_for(run: Run) -> None:
+    run.change()
+    run.ask()
+    run.applier.step()
+    run.applier.step()
+    assert told(run) == ("hydrating", "its processes, which start")
+    said = {"state": "hydrating", "records": 3, "waits_for": ""}
+    for views, wanted in (
+        (said, ("hydrating", "")),
+        ({**said, "state": "ready"}, ("lagging", "its scorer, which starts")),
+    ):
+        progress.say(run.run_dir, "hydrate.v2", {"views": {"load": views}})
+        run.applier._told_at = float("-inf")  # it tells every half second
+        run.applier.step()
+        assert told(run) == wanted
+    progress.say(run.run_dir, "serve.v2", {"waits_for": "view load"})
+    run.applier._told_at = float("-inf")
+    run.applier.step()
+    assert told(run) == ("lagging", "view load")
+
+
+def told(run: Run) -> tuple[str, str]:
+    now = progress.read(run.run_dir)
+    assert now is not None
+    return now.state, now.cause
 
 
 # ------------------------------------------------------------------------------------------- kills
