@@ -44,7 +44,18 @@ PAGES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     ),
     "models": (
         "Models, their labels and fallbacks",
-        ("Model", "Label", "on_demand", "heuristic", "constant", "HoldWhen", "ReleaseConfig"),
+        (
+            "Model",
+            "Binary",
+            "Classes",
+            "Regression",
+            "Label",
+            "on_demand",
+            "heuristic",
+            "constant",
+            "HoldWhen",
+            "ReleaseConfig",
+        ),
     ),
     "learners": ("Learners", ("Baseline", "HashedLogistic", "HashedLinear", "River", "TorchCtr")),
     "values": (
