@@ -108,7 +108,7 @@ class BaselineLearner:
             return mean
         shares: F64 = labels / weight
         if self._schema.task.kind == CLASSES:
-            (held,) = of_classes(shares[None])
+            held: F64 = of_classes(shares[None])[0]
             return held
         rate: F64 = np.clip(shares, LOWEST, 1 - LOWEST)
         return rate
