@@ -86,7 +86,9 @@ OWN_LIBRARIES = {
     "learners/river/learner.py": ("river",),
 }
 LEARNERS_MAY = (
+    "schemas/models/tasks.py",
     "schemas/models/vectors.py",
+    "schemas/declared.py",
     "schemas/errors.py",
     "schemas/shown_text.py",
     "freshet/__init__.py",
