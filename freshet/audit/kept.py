@@ -15,7 +15,7 @@ from freshet.streams.intake.fates import fates
 from freshet.streams.intake.ledger import Ledger, LedgerBook
 from freshet.streams.intake.starts import decided
 from freshet.streams.intake.task import fates_known
-from freshet.streams.labels.letters import is_of_label
+from freshet.streams.labels.letters import of_events
 from freshet.streams.log.contract import Log
 from freshet.streams.operators.checkpoints import Checkpoints, kept_as
 from freshet.streams.operators.task import from_json
@@ -207,13 +207,10 @@ def told(log: Log, dead: str, topic: Topic, partition: int) -> dict[tuple[int, i
         except SchemaError:  # somebody else's
             continue
         if block.rows is not None and (block.origin, block.partition) == (topic.name, partition):
-            rows = block.rows.to_pydict()
+            # Of a label its event knows nothing.
+            rows = of_events(block.rows).to_pydict()
             places = zip(rows["_offset"], rows["_index"])
-            told_of = zip(places, rows["reason"], rows["detail"], rows["size"])
-            for place, reason, detail, size in told_of:
-                # Of a label its event knows nothing.
-                if is_of_label(reason, detail):
-                    continue
+            for place, reason, size in zip(places, rows["reason"], rows["size"]):
                 if reason in TOLD or not size:
                     out[place] = reason
     return out

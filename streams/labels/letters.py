@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+import pyarrow as pa
 
 from freshet.schemas.events.columns import BAD_LABEL, REASONS
 from freshet.schemas.models.label_values import why_bad
@@ -24,6 +25,16 @@ Found = Sequence[tuple[LabelRoute, Labelled]]
 def is_of_label(reason: str, detail: str | None) -> bool:
     """Whether a letter is of a label, and not of its event."""
     return reason == REASON and detail is not None
+
+
+def of_events(rows: pa.RecordBatch) -> pa.RecordBatch:
+    """Of letters those that are of events."""
+    # Letters of early versions have no details, and none of labels.
+    if "detail" not in rows.schema.names:
+        return rows
+    told = zip(rows.column("reason").to_pylist(), rows.column("detail").to_pylist())
+    kept = [not is_of_label(reason, detail) for reason, detail in told]
+    return rows.filter(pa.array(kept, pa.bool_()))
 
 
 def label_letters(found: Found, batch: Batch, moved: Moved | None, topic: str) -> list[bytes]:

@@ -31,9 +31,9 @@ def test_a_heuristic_gives_a_probability_or_a_truth_and_never_a_gap() -> None:
 def test_what_is_no_probability_is_refused_when_the_model_is_built(
     make: Callable[[], Rung],
 ) -> None:
-    with pytest.raises(DefinitionError, match="fallback.0.: .* is no probability"):
+    with pytest.raises(DefinitionError, match=r"fallback.0.: .* is no probability"):
         make().check("fallback[0]", fr.Binary())
-    with pytest.raises(DefinitionError, match="inf is no answer. Use a finite number"):
+    with pytest.raises(DefinitionError, match=r"inf is no answer. Use a finite number"):
         constant(float("inf"))
 
 
