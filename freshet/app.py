@@ -22,6 +22,7 @@ from freshet.schemas.declared import check_each
 from freshet.schemas.errors import DefinitionError
 from freshet.schemas.events.field import DATATYPES, Field
 from freshet.schemas.events.schema import EventSchema
+from freshet.schemas.models.tasks import Classes
 from freshet.schemas.topics.derivations import OWN, roots
 from freshet.schemas.topics.digests import Facts, digest_of, fields_read
 from freshet.schemas.topics.topic import FieldRef, Topic, check_name
@@ -278,11 +279,18 @@ class App:
         self._listed(model.on, f"model {model.name}")
         self._listed(model.label.topic, f"the label of model {model.name}")
         where = f"model {model.name}: label value"
-        check_row_wise(model.label.value, model.label.topic.all_fields, where, label=True)
+        check_row_wise(
+            model.label.value,
+            model.label.topic.all_fields,
+            where,
+            label=model.task,
+        )
         for i, rung in enumerate(model.fallback):
             if isinstance(rung, Heuristic):
                 where = f"model {model.name}: fallback[{i}]"
-                check_row_wise(rung.when, _as_events(model), where)
+                # Of classes it may say which; else it is true or false, or a number.
+                named = model.task if isinstance(model.task, Classes) else None
+                check_row_wise(rung.when, _as_events(model), where, label=named)
         _check_on_demand(model)
         known = [topic.name for topic in self.topics]
         for i, condition in enumerate(model.hold):

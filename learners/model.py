@@ -26,7 +26,7 @@ from freshet.schemas.declared import brief, check_each, check_kind
 from freshet.schemas.errors import DefinitionError
 from freshet.schemas.events.field import KEY_TYPES
 from freshet.schemas.models.conditions import FALL_BACK, GO_ON, MISSING_INPUTS, HoldWhen
-from freshet.schemas.models.tasks import DEFAULT_TASK, OF_TASKS, TASKS, Task
+from freshet.schemas.models.tasks import BINARY, DEFAULT_TASK, OF_TASKS, TASKS, Task
 from freshet.schemas.models.vectors import VectorSchema
 from freshet.schemas.topics.derivations import Derivation
 from freshet.schemas.topics.digests import Facts, digest_of, fields_read, of_expression, of_field
@@ -58,8 +58,11 @@ class Label:
         topic: The topic whose events are labels. Its freshness rules the model.
         id: The field of `topic` that holds the prediction's id, as the model's `id` field had it:
             of the same kind, whatever its Avro type. An event without it is no label.
-        value: A row-wise Polars expression over the fields of `topic` that is true, false, or
-            null for an event that is no label. Learned as float32: 1.0 or 0.0.
+        value: A row-wise Polars expression over the fields of `topic`, as the model's task has it:
+            true or false (learned as 1.0 or 0.0), of `fr.Classes` the text of a class (or an
+            integer or a boolean that is written like it), of `fr.Regression` a number; null for an
+            event that is no label. What is no label of the task is a dead letter of the label: its
+            event goes on. Learned as float32.
         late: What becomes of a label that comes after that, within another `label_wait`:
             `"correct"` (it is learned) or `"drop"` (it is counted only).
 
@@ -404,7 +407,10 @@ class Model:
         )
         check_each(where, "hold", self.hold, HoldWhen, OF_HOLD)
         check_kind(where, "task", self.task, TASKS, OF_TASKS)
-        self._check_that_learners_carry_the_task()
+        for learner in self.learners:
+            self._check_carries(learner)
+        for i, rung in enumerate(self.fallback):
+            rung.check(f"model {self.name}: fallback[{i}]", self.task)
         check_kind(
             where,
             "release",
@@ -413,16 +419,17 @@ class Model:
             "Use fr.ReleaseConfig(…), or leave it out.",
         )
 
-    def _check_that_learners_carry_the_task(self) -> None:
-        for learner in self.learners:
-            carried = tasks_of(learner)
-            if self.task.kind not in carried:
-                raise DefinitionError(
-                    f"model {self.name}",
-                    f"learner {learner.name} carries no {self.task.kind} task, only "
-                    f"{' and '.join(carried)}",
-                    "Declare a learner that does, or another task.",
-                )
+    def _check_carries(self, learner: LearnerSpec) -> None:
+        """Else it would take labels for what they are not, and answer in another shape."""
+        carried = tasks_of(learner)
+        if self.task.kind in carried:
+            return
+        known = ", ".join(carried)
+        raise DefinitionError(
+            f"model {self.name}",
+            f"learner {learner.name} does not carry task {self.task.kind} (it carries {known})",
+            "Use a learner that does, or name the task in its tasks, where it is your own.",
+        )
 
     def _refuse_what_does_not_exist_yet(self) -> None:
         if self.subject:
@@ -548,6 +555,8 @@ class Model:
             "late labels": label.late,
             f"topic {label.topic.name}": label.topic.digest,
             **labels,
+            # Of a binary one nothing: models were that before there were tasks.
+            **({"task": repr(self.task)} if self.task.facts else {}),
         }
 
     @cached_property

@@ -9,7 +9,7 @@
 `admission/`   which events are repeats, and which come late; `repartition/` has ids meet first
 `intake/`      the stages of a source partition: decode, validate, admit, filter, impute, route;
                `filters/` that need no frame, `sketches/` of what it let pass, by hour
-`registry/`    what a schema registry says of records, asked once; `redrive/` sends letters again
+`registry/`    what a schema registry says; `redrive/` sends letters again; `labels/` by task
 `join/`        predictions meet their labels, or expire
 `control/`     the logs that roles talk over, live settings, switches; `vitals/` what each says
 `archive/`     the past as Parquet; `fates/` tell it of records; `agents/` are users' own, by Faust

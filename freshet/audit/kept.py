@@ -15,6 +15,7 @@ from freshet.streams.intake.fates import fates
 from freshet.streams.intake.ledger import Ledger, LedgerBook
 from freshet.streams.intake.starts import decided
 from freshet.streams.intake.task import fates_known
+from freshet.streams.labels.letters import of_events
 from freshet.streams.log.contract import Log
 from freshet.streams.operators.checkpoints import Checkpoints, kept_as
 from freshet.streams.operators.task import from_json
@@ -206,7 +207,8 @@ def told(log: Log, dead: str, topic: Topic, partition: int) -> dict[tuple[int, i
         except SchemaError:  # somebody else's
             continue
         if block.rows is not None and (block.origin, block.partition) == (topic.name, partition):
-            rows = block.rows.to_pydict()
+            # Of a label its event knows nothing.
+            rows = of_events(block.rows).to_pydict()
             places = zip(rows["_offset"], rows["_index"])
             for place, reason, size in zip(places, rows["reason"], rows["size"]):
                 if reason in TOLD or not size:

@@ -21,6 +21,7 @@ from freshet.roles.names import role_names
 from freshet.roles.preflight import hold_slos
 from freshet.schemas.durations import DAY_MS, milliseconds, text_of
 from freshet.schemas.events.field import INTEGERS
+from freshet.schemas.models.tasks import Classes, Task
 from freshet.schemas.topics.derive import TimePart
 from freshet.schemas.topics.digests import shown
 from freshet.schemas.topics.impute import Impute
@@ -249,6 +250,8 @@ def _kept(view: View) -> Iterable[tuple[str, str]]:
 
 def _model(app: App, model: Model) -> Iterable[tuple[str, str]]:
     wait = model.label.topic.freshness.label_wait
+    if model.task.facts:
+        yield "predicts", _predicts(model.task)
     yield "asked", f"with fields of {model.on.name}; id {model.id}"
     yield (
         "label",
@@ -311,6 +314,12 @@ def _rounded(model: Model, views: Iterable[View]) -> Iterable[tuple[str, str]]:
     if last:
         kept = f"{rule}; consumers of features get all digits"
         yield "", f"{', '.join(last)} as float32: {kept}"
+
+
+def _predicts(task: Task) -> str:
+    if isinstance(task, Classes):
+        return f"which of {task.width} classes: {', '.join(task.classes)}"
+    return "a number"
 
 
 def _rung(rung: Rung) -> str:

@@ -22,6 +22,7 @@ from freshet.schemas.events.writer import is_json
 from freshet.schemas.sizes import KEY_BYTES
 from freshet.schemas.topics.topic import Topic
 from freshet.schemas.wire import blocks
+from freshet.streams.labels.letters import is_of_label
 
 WIRE_HEADER = 5  # Confluent's: a zero byte and the schema's id
 DUMPED_BYTES = 64  # of what cannot be read: its beginning tells most
@@ -198,6 +199,9 @@ def _why(letter: Letter, topic: Topic | None) -> str:
         )
     if letter.reason == "bad_time" and topic is not None and topic.time is not None:
         return f"it is no time from 1900 on ({topic.time.counted})"
+    if is_of_label(letter.reason, letter.detail):
+        # Which model's, what it was and what would be one: its event went on.
+        return f"{letter.detail}; the event itself was applied"
     if letter.reason in _WHYS:
         return _WHYS[letter.reason]
     field = None

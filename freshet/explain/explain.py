@@ -35,6 +35,7 @@ from freshet.learners.snapshots.signing import Verifier
 from freshet.runs.opened import OpenedRun
 from freshet.schemas.errors import ComponentError, FreshetError, RequestError
 from freshet.schemas.models.manifest import SnapshotName
+from freshet.schemas.models.tasks import Classes
 from freshet.schemas.text.keys import TEXT, canonical, parts_of
 from freshet.schemas.topics.settings import effective
 from freshet.schemas.wire.messages import Cut, Setting
@@ -141,7 +142,7 @@ def _answer(prediction: LoggedPrediction, findings: Findings) -> Answer:
     # All of it: a question that was asked again differs at least in when.
     own = fixed.tobytes()
     return Answer(
-        probability=float(fixed["p"]),
+        probability=fixed["p"].tolist(),
         rung=RUNGS[int(fixed["rung"])],
         asked_ms=int(fixed["asked_at"]),
         instance=prediction.instance,
@@ -273,21 +274,31 @@ def _outcome(model: Model, findings: Findings, told: Told) -> OutcomeFacts:
         due_ms=due_ms,
         saw_future=False,
         contested_ms=contested_ms,
-        labels=_label_events(findings.labels, answered, topic.explode is not None),
+        labels=_label_events(findings.labels, answered, model),
         learned=[],
     )
     if answered is None:
         return outcome
     outcome = replace(
-        outcome, label=answered.label, label_ms=answered.t, saw_future=answered.saw_future
+        outcome,
+        label=_as_said(answered.label, model),
+        label_ms=answered.t,
+        saw_future=answered.saw_future,
     )
     if answered.saw_future:
         return outcome
     return replace(outcome, learned=_learned(model, answered, told.cuts))
 
 
+def _as_said(label: float | None, model: Model) -> float | str | None:
+    """A label as its event had it: of classes the class."""
+    if label is None or not isinstance(model.task, Classes):
+        return label
+    return model.task.classes[int(label)]
+
+
 def _label_events(
-    labels: Sequence[LoggedLabel], answered: JoinedExample | None, is_exploded: bool
+    labels: Sequence[LoggedLabel], answered: JoinedExample | None, model: Model
 ) -> list[LabelEvent]:
     """The first one that says what the join took was used; a later equal one is a duplicate."""
     out = []
@@ -296,9 +307,9 @@ def _label_events(
         used = left is not None and (label.t, label.value) == (left.t, left.label)
         place = (label.topic, label.partition, label.offset, label.t)
         element = None
-        if is_exploded:
+        if model.label.topic.explode is not None:
             element = label.place
-        out.append(LabelEvent(*place, label.value, used, element))
+        out.append(LabelEvent(*place, _as_said(label.value, model), used, element))
         if used:
             left = None
     return out

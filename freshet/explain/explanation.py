@@ -14,9 +14,10 @@ class Answer:
     """A prediction as a scorer instance logged it. `sequence` counts that instance's predictions,
     `offset` is its place in the outcomes log; `counted`: the join took it for a question (the first
     of an id; later ones are repeats); `same_request`: it said what the first one said.
-    `missing` are the features for want of which no model answered."""
+    `probability` is what was answered: of classes one for each, in the order declared; of a
+    regression the number. `missing` are the features for want of which no model answered."""
 
-    probability: float
+    probability: float | list[float]
     rung: str
     asked_ms: int
     instance: str
@@ -56,7 +57,7 @@ class LabelEvent:
     partition: int
     offset: int
     event_ms: int
-    value: float | None
+    value: float | str | None
     used: bool
     element: int | None = None
 
@@ -80,7 +81,7 @@ class OutcomeFacts:
     `saw_future`: the label's event was not later than the question, so nothing learns it."""
 
     state: State
-    label: float | None
+    label: float | str | None
     label_ms: int | None
     due_ms: int
     saw_future: bool

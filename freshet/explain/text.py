@@ -21,7 +21,7 @@ from freshet.explain.explanation import (
     ViewRead,
     Window,
 )
-from freshet.figures import DASH, count, duration, fixed, moment
+from freshet.figures import DASH, count, duration, moment
 from freshet.terminal import marked
 
 AT = "%a %-d %b %Y %H:%M:%S"
@@ -56,9 +56,7 @@ def _facts(explained: Explanation) -> Iterable[tuple[str, str | Text]]:
     asked = moment(answer.asked_ms, AT)
     yield (
         "answer",
-        marked(
-            "[bold]{}[/] by {}, as of {} UTC", f"{answer.probability:.4f}", _rung(answer), asked
-        ),
+        marked("[bold]{}[/] by {}, as of {} UTC", said(answer.probability), _rung(answer), asked),
     )
     yield (
         "",
@@ -92,8 +90,15 @@ def _rung(answer: Answer) -> str:
     return told.get(answer.rung, "the declared constant")
 
 
+def said(answer: float | list[float]) -> str:
+    """An answer: of classes the probability of each, in the order declared."""
+    if isinstance(answer, list):
+        return ", ".join(f"{p:.4f}" for p in answer)
+    return f"{answer:.4f}"
+
+
 def _repeat(answer: Answer) -> Text:
-    asked = f"{moment(answer.asked_ms, AT)}: {answer.probability:.4f}"
+    asked = f"{moment(answer.asked_ms, AT)}: {said(answer.probability)}"
     why = "does not count"
     if answer.counted:
         why = "a question of its own: the first was forgotten"
@@ -160,11 +165,20 @@ def _outcome(outcome: OutcomeFacts) -> Iterable[tuple[str, str | Text]]:
     yield from _titled("learned", learned)
 
 
+def _label(label: float | str | None) -> str:
+    """Without digits that say nothing: 1, 12.5, a class."""
+    if label is None:
+        return "–"
+    if isinstance(label, str):
+        return label
+    return f"{label:g}"
+
+
 def _state(outcome: OutcomeFacts) -> str | Text:
     due = moment(outcome.due_ms, AT)
     label = marked(
         "label [bold]{}[/], by an event of {}",
-        fixed(outcome.label, 0),
+        _label(outcome.label),
         moment(outcome.label_ms, AT),
     )
     states: dict[str, str | Text] = {
@@ -190,7 +204,7 @@ def _use(event: LabelEvent) -> str:
         return ""
     if event.value is None:
         return ": a missing value, not used"
-    return f": label {event.value:.0f}, not used"
+    return f": label {_label(event.value)}, not used"
 
 
 def _view(view: ViewRead, as_of_ms: int, console: Console) -> None:

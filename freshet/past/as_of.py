@@ -21,7 +21,7 @@ from freshet.past.own_logs import Told, blocks_in
 from freshet.roles.plans import join_plan
 from freshet.runs.opened import OpenedRun
 from freshet.schemas.durations import text_of
-from freshet.schemas.models.layout import Layout
+from freshet.schemas.models.layout import Layout, stamps_of
 from freshet.schemas.topics.topic import Topic
 from freshet.schemas.wire import blocks
 from freshet.schemas.wire.blocks import NO_TICK, Block
@@ -47,7 +47,7 @@ def joined_as_of(run: OpenedRun, model: Model, as_of_ms: int) -> Iterator[Told]:
     with suppress(NoSuchTopic):
         redriven = run.log.since(run.app.redriven_log, as_of_ms + 1)[0]
     known = _Known(
-        Layout((), ()),
+        Layout((), (), stamps_of(model.task)),
         as_of_ms,
         ends(run, model.label.topic, as_of_ms),
         redriven,

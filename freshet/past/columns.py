@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from freshet.schemas.models.tasks import BINARY, CLASSES, REGRESSION, Classes, Task
 from freshet.schemas.models.vectors import VectorSchema
 from freshet.schemas.text.columns import Texts
 from freshet.schemas.text.keys import taken_apart
@@ -48,13 +49,35 @@ def where(column: pl.Series, there: npt.NDArray[np.bool_] | None) -> pl.Series:
     return column.set(pl.Series(~there), None)
 
 
-def answer_columns(fixed: Fixed, own: Mapping[str, Texts]) -> Columns:
+def answer_column(task: Task) -> str:
+    """What the column of answers is called."""
+    return {BINARY: "probability", CLASSES: "probabilities", REGRESSION: "value"}[task.kind]
+
+
+def answers_in(fixed: Fixed, task: Task) -> pl.Series:
+    """What was answered, float64; of classes a list of `k`, in the order declared."""
+    answers = np.ascontiguousarray(fixed["p"])
+    if isinstance(task, Classes):
+        return pl.Series(answers, dtype=pl.Array(pl.Float64, task.width)).arr.to_list()
+    return pl.Series(answers)
+
+
+def labels_in(labels: npt.NDArray[np.float64], task: Task) -> pl.Series:
+    """Labels as they were said: of classes the class. NaN is none."""
+    found = pl.Series(labels).fill_nan(None)
+    if isinstance(task, Classes):
+        names = pl.Series(list(task.classes), dtype=pl.Enum(list(task.classes)))
+        return names.gather(found.cast(pl.UInt32))
+    return found
+
+
+def answer_columns(fixed: Fixed, own: Mapping[str, Texts], task: Task) -> Columns:
     """Of answers: their ids, when they were asked, and who answered what."""
     snapshot = np.ascontiguousarray(fixed["snapshot"])
     return {
         "id": texts(own["id"]),
         "asked_at": times(np.ascontiguousarray(fixed["asked_at"])),
-        "probability": pl.Series(np.ascontiguousarray(fixed["p"])),
+        answer_column(task): answers_in(fixed, task),
         "rung": named(fixed["rung"], RUNGS),
         "lineage": texts(own["lineage"]),
         "snapshot": where(pl.Series(snapshot), snapshot >= 0),

@@ -10,9 +10,10 @@ import polars as pl
 
 from freshet.learners.model import Model
 from freshet.past.answers import NOT_YET, Answers, answers_of
-from freshet.past.columns import answer_columns, named, times, vector_columns, where
+from freshet.past.columns import answer_columns, labels_in, named, times, vector_columns, where
 from freshet.past.own_logs import Told, example_rows
 from freshet.schemas.models.layout import Layout
+from freshet.schemas.models.tasks import Task
 from freshet.schemas.wire.outcomes import (
     ASKED,
     CONFLICTED,
@@ -45,7 +46,7 @@ def frame_of(model: Model, told: Iterable[Told]) -> pl.DataFrame:
     asked = asked[np.argsort(rows.ask[asked], kind="stable")]
     own = {name: column.take(asked) for name, column in rows.texts.items()}
     fixed = rows.fixed[asked]
-    answers = answer_columns(fixed, own)
+    answers = answer_columns(fixed, own, model.task)
     numbers = fixed["numbers"].astype(np.float32, copy=False)
     vectors = vector_columns(
         model.vectors,
@@ -55,7 +56,7 @@ def frame_of(model: Model, told: Iterable[Told]) -> pl.DataFrame:
     columns = {
         "id": answers.pop("id"),
         "asked_at": answers.pop("asked_at"),
-        **_outcomes(rows, rows.ask[asked], answers_of(told)),
+        **_outcomes(rows, rows.ask[asked], answers_of(told), model.task),
         **answers,
         "vector": pl.Series(np.where(whole[asked], SERVED, IN_PART), dtype=VECTOR),
         **vectors,
@@ -64,7 +65,10 @@ def frame_of(model: Model, told: Iterable[Told]) -> pl.DataFrame:
 
 
 def _outcomes(
-    rows: ExampleRows, asks: npt.NDArray[np.int64], answers: Answers
+    rows: ExampleRows,
+    asks: npt.NDArray[np.int64],
+    answers: Answers,
+    task: Task,
 ) -> dict[str, pl.Series]:
     """What became of the questions of these numbers (rising)."""
     count = len(asks)
@@ -95,7 +99,7 @@ def _outcomes(
     known_at[at] = answers.known_ms[own]
     return {
         "fate": named(fate, FATES),
-        "label": pl.Series(label).fill_nan(None),
+        "label": labels_in(label, task),
         "labelled_at": times(labelled_at, has_label),
         "expired_at": times(expired_at, has_expired),
         "saw_future": pl.Series(saw_future & has_label),

@@ -8,6 +8,7 @@ import pyarrow as pa
 from freshet.past.own_logs import blocks_of
 from freshet.runs.opened import OpenedRun
 from freshet.schemas.topics.topic import Topic
+from freshet.streams.labels.letters import of_events
 
 CRASH = "crash"
 _SCHEMA = {
@@ -20,12 +21,12 @@ _SCHEMA = {
 
 def letters_of(run: OpenedRun, topic: Topic) -> pl.DataFrame:
     """`partition`, `offset` and `index` of each event, and the `reason` why it was not taken. Where
-    a letter was buried twice it counts once."""
+    a letter was buried twice it counts once; letters of labels are not of their events."""
     parts = []
     for _, block in blocks_of(run.log, run.app.dead_log):
         if block.rows is None or block.origin != topic.name:
             continue
-        rows = block.rows
+        rows = of_events(block.rows)
         own = [rows.column(name) for name in ("_offset", "_index", "reason")]
         partition = pa.array([block.partition] * rows.num_rows, pa.int32())
         parts.append(pa.table([partition, *own], names=list(_SCHEMA)))

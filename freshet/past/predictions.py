@@ -40,7 +40,7 @@ def _frame(model: Model, layout: Layout, rows: pa.RecordBatch) -> pl.DataFrame:
     numbers = fixed["numbers"].astype(np.float32, copy=False)
     return pl.DataFrame(
         {
-            **answer_columns(fixed, own),
+            **answer_columns(fixed, own, model.task),
             "instance": texts(Texts.from_arrow(rows.column("instance"))),
             "sequence": pl.Series(np.ascontiguousarray(fixed["sequence"])),
             "offset": pl.Series(rows.column("record").to_numpy()),
@@ -52,7 +52,7 @@ def _frame(model: Model, layout: Layout, rows: pa.RecordBatch) -> pl.DataFrame:
 def _nothing(model: Model, layout: Layout) -> pl.DataFrame:
     fixed = np.empty(0, layout.dtype)
     none = Texts.missing(0)
-    answers = answer_columns(fixed, {"id": none, "lineage": none})
+    answers = answer_columns(fixed, {"id": none, "lineage": none}, model.task)
     own = {
         "instance": pl.Series([], dtype=pl.String),
         "sequence": pl.Series([], dtype=pl.Int64),

@@ -17,7 +17,7 @@ from freshet.reconstructed.examples import missing_until, store_then
 from freshet.reconstructed.rows_then import StoreThen
 from freshet.roles.plans import vector_plan
 from freshet.runs.opened import OpenedRun
-from freshet.schemas.models.layout import Layout
+from freshet.schemas.models.layout import Layout, stamps_of
 from freshet.schemas.models.vectors import Vectors
 from freshet.schemas.text.columns import Texts
 from freshet.schemas.text.keys import taken_apart
@@ -72,7 +72,12 @@ class ColumnsThen:
         texts = [FieldRef(model.on.name, name, True) for name in fields]
         numbers = [FieldRef(model.on.name, name, False) for name in fields]
         meanings = tuple(map(model.meanings.of_field, (*texts, *numbers)))
-        self._logged = Layout(fields, fields, meanings=meanings)
+        self._logged = Layout(
+            fields,
+            fields,
+            stamps_of(model.task),
+            meanings,
+        )
 
     def of(self, found: Sequence[pa.RecordBatch]) -> Vectors:
         """The vectors of questions, in their order; those of one batch were logged by one

@@ -30,7 +30,16 @@ from freshet.streams.clock import WallClock
 # Of a label, by the names that a model's facts have.
 LABEL_FACTS = ("label", "id of the label", "late labels")
 OUTCOMES = ["fate", "label", "labelled_at", "expired_at", "saw_future", "answer", "known_at"]
-ANSWERS = ["probability", "rung", "lineage", "snapshot", "model_lag", "value_age"]
+ANSWERS = [
+    "probability",
+    "probabilities",
+    "value",
+    "rung",
+    "lineage",
+    "snapshot",
+    "model_lag",
+    "value_age",
+]
 
 
 def reconstructed(run: OpenedRun, app: App, model: Model, as_of_ms: int | None) -> pl.DataFrame:

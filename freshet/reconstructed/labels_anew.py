@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pyarrow as pa
 
 from freshet.app import App
 from freshet.learners.model import Model
-from freshet.past.columns import TIME, times
+from freshet.past.columns import TIME, labels_in, times
 from freshet.past.examples import FATES
 from freshet.reconstructed.clean_events import Piece, Routed, in_order
 from freshet.runs.opened import OpenedRun
@@ -62,7 +63,10 @@ def labelled_anew(
     has_expired = pl.col("fate").is_in(["expired", "corrected"])
     return told.select(
         "fate",
-        label=pl.when(has_label).then("label"),
+        label=labels_in(
+            told.select(pl.when(has_label).then("label"))["label"].fill_null(np.nan).to_numpy(),
+            model.task,
+        ),
         labelled_at=pl.when(has_label).then("labelled_at"),
         expired_at=pl.when(has_expired).then(due),
         saw_future=(has_label & (pl.col("labelled_at") <= pl.col("asked_at"))).fill_null(False),

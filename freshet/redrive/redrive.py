@@ -21,6 +21,7 @@ from freshet.schemas.topics.reader import EventReader
 from freshet.schemas.topics.topic import Topic
 from freshet.streams.archive.events import EVENT
 from freshet.streams.clock import WallClock
+from freshet.streams.labels.letters import is_of_label
 from freshet.streams.redrive.records import Again, blocks_of
 
 FIRST = 100  # letters, by which it is seen whether the rest is to follow
@@ -67,6 +68,7 @@ def again_of(one: Chosen, gives_up: bool) -> Again:
         None if gives_up else letter.value,
         one.headers,
         one.element,
+        is_of_label(letter.reason, letter.detail),
     )
 
 
@@ -132,9 +134,11 @@ class Redrive:
         """Those that can be sent; what is against the others is noted."""
         if gives_up:
             return list(self.letters)
+        # The event of a bad label was taken: what is sent again is its label.
+        of_events = [one for one in self.letters if not _is_of_label(one)]
         taken = {
             place
-            for topic, own in _by_topic(self.letters)
+            for topic, own in _by_topic(of_events)
             for place in _taken_already(self._run, topic, own)
         }
         left = []
@@ -188,6 +192,10 @@ class Redrive:
         for one in letters:
             self.outcome.note(one, fates[place_of(one)])
         return [fates[place_of(one)] in _SOUND for one in letters]
+
+
+def _is_of_label(one: Chosen) -> bool:
+    return is_of_label(one.letter.reason, one.letter.detail)
 
 
 def _by_topic(letters: Iterable[Chosen]) -> Iterator[tuple[Topic, list[Chosen]]]:

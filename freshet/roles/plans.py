@@ -42,9 +42,9 @@ from freshet.streams.intake.task import (
     CleanRoute,
     IntakePlan,
     IntakeTask,
-    LabelRoute,
 )
 from freshet.streams.join.task import JoinPlan
+from freshet.streams.labels.routes import LabelRoute
 from freshet.streams.log.contract import WHOLE, Log, TopicPartition
 from freshet.streams.objects import is_remote
 from freshet.streams.operators import checkpoints
@@ -190,7 +190,14 @@ def intake_plan(
         if view.is_over(topic.name)
     )
     labels = tuple(
-        LabelRoute(app.outcomes_log_of(m), 1, m.label.id, m.label.value)
+        LabelRoute(
+            app.outcomes_log_of(m),
+            1,
+            m.label.id,
+            m.label.value,
+            m.name,
+            m.task,
+        )
         for m in app.models
         if m.label.topic.name == topic.name
     )
@@ -291,6 +298,7 @@ def join_plan(app: App, model: Model) -> JoinPlan:
         label.topic.freshness.ms("label_wait"),
         label.late == "correct",
         label.topic.name,
+        model.task,
     )
 
 

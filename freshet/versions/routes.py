@@ -16,7 +16,9 @@ from polars.exceptions import PolarsError
 from freshet.schemas.errors import ComponentError
 from freshet.schemas.events.field import NUMBERS
 from freshet.schemas.events.masks import Masked
-from freshet.streams.intake.task import CleanRoute, IntakePlan, LabelRoute
+from freshet.schemas.models.tasks import task_of
+from freshet.streams.intake.task import CleanRoute, IntakePlan
+from freshet.streams.labels.routes import LabelRoute
 
 
 class Clean(msgspec.Struct, frozen=True):
@@ -37,6 +39,8 @@ class Labels(msgspec.Struct, frozen=True):
     partitions: int
     id: str
     value: bytes
+    model: str = ""
+    task: tuple[str, ...] = ()
 
 
 class TopicRoutes(msgspec.Struct, frozen=True):
@@ -76,7 +80,14 @@ def _clean(route: CleanRoute) -> Clean:
 
 
 def _labels(route: LabelRoute) -> Labels:
-    return Labels(route.to, route.partitions, route.id, route.value.meta.serialize())
+    return Labels(
+        route.to,
+        route.partitions,
+        route.id,
+        route.value.meta.serialize(),
+        route.model,
+        route.task.facts,
+    )
 
 
 def reads(routes: TopicRoutes) -> set[str]:
@@ -135,7 +146,14 @@ def _as_clean(route: Clean) -> CleanRoute:
 
 
 def _as_labels(route: Labels) -> LabelRoute:
-    return LabelRoute(route.to, route.partitions, route.id, _expression(route.value))
+    return LabelRoute(
+        route.to,
+        route.partitions,
+        route.id,
+        _expression(route.value),
+        route.model,
+        task_of(route.task),
+    )
 
 
 def _expression(text: bytes) -> pl.Expr:

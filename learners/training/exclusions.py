@@ -16,7 +16,7 @@ from freshet.schemas.errors import DefinitionError, RequestError
 from freshet.schemas.models.vectors import VectorSchema
 from freshet.schemas.text.columns import Texts
 from freshet.schemas.text.keys import taken_apart
-from freshet.schemas.wire.outcomes import RUNGS, ExampleRows
+from freshet.schemas.wire.outcomes import RUNGS, ExampleRows, Fixed
 from freshet.streams.intake.expressions import fields_of, refuse_others
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ class Exclusions:
             "asked_at": lambda: _moments(fixed["asked_at"]),
             "day": lambda: _moments(fixed["asked_at"]).dt.strftime("%Y-%m-%d"),
             "rung": lambda: pl.Series(RUNGS).gather(np.ascontiguousarray(fixed["rung"])),
-            "probability": lambda: pl.Series(np.ascontiguousarray(fixed["p"]).astype(np.float64)),
+            "probability": lambda: _answers(fixed),
         }
         return found[name]()
 
@@ -174,6 +174,17 @@ class Exclusions:
         elif name in self._schema.numbers:
             kind = pl.Float32
         return pl.Series([None, None], dtype=kind)
+
+
+def _answers(fixed: Fixed) -> pl.Series:
+    """What was answered: of classes the probability of the one that was most probable, of a regression
+    the number."""
+    import polars as pl
+
+    answers = np.ascontiguousarray(fixed["p"]).astype(np.float64)
+    if answers.ndim > 1:
+        answers = answers.max(axis=1)
+    return pl.Series(answers)
 
 
 def _texts(values: Texts) -> pl.Series:

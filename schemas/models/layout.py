@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from freshet.schemas.errors import SchemaError
+from freshet.schemas.models.tasks import Task
 from freshet.schemas.models.vectors import Column, VectorSchema, with_meanings
 
 Rows = npt.NDArray[np.void]
@@ -64,7 +65,12 @@ class Layout:
     @staticmethod
     def of(vectors: VectorSchema) -> Layout:
         """That of what this build writes of such vectors."""
-        return Layout(vectors.categories, vectors.numbers, meanings=vectors.meanings)
+        return Layout(
+            vectors.categories,
+            vectors.numbers,
+            stamps_of(vectors.task),
+            vectors.meanings,
+        )
 
     @staticmethod
     def parse(text: bytes) -> Layout:
@@ -156,6 +162,11 @@ class Layout:
             np.array([theirs.index(c) if c in theirs else -1 for c in own], np.intp)
             for own, theirs in zip(self.columns, written.columns)
         ]
+
+
+def stamps_of(task: Task) -> tuple[Stamp, ...]:
+    """Of an answer of a task: of classes `p` is the probability of each, in the order declared."""
+    return tuple((name, form, task.width if name == "p" else count) for name, form, count in STAMPS)
 
 
 @lru_cache(maxsize=256)

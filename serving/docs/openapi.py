@@ -154,7 +154,10 @@ _INFER_TEXT = (
     "Triton's binary ones. The answer's parameters say what answered."
 )
 _INFER_ANSWERS: dict[int, tuple[str, Body]] = {
-    200: ("The probability of every row, and what gave it.", oip.InferResponse),
+    200: (
+        "What is predicted of every row, by the model's task, and what gave it.",
+        oip.InferResponse,
+    ),
     400: WRONG,
     404: UNKNOWN,
     413: TOO_LARGE,

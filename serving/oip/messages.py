@@ -7,15 +7,30 @@ Specification: github.com/kserve/open-inference-protocol,
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from freshet.schemas.errors import RequestError
+from freshet.schemas.models.tasks import (
+    BINARY,
+    CLASSES,
+    DEFAULT_TASK,
+    REGRESSION,
+    Classes,
+    Task,
+)
 from freshet.serving.scoring.contract import Answer, ModelCard, TensorSpec
 
-OUTPUTS = {"probability": "FP64", "prediction_id": "BYTES"}
+PREDICTION_ID = "prediction_id"
+# By the task of a model: names of outputs, in order, with their datatypes.
+OUTPUTS = {
+    BINARY: {"probability": "FP64", PREDICTION_ID: "BYTES"},
+    CLASSES: {"probabilities": "FP64", "class": "BYTES", PREDICTION_ID: "BYTES"},
+    REGRESSION: {"value": "FP64", PREDICTION_ID: "BYTES"},
+}
+NUMBERS = frozenset(("probability", "probabilities", "value"))
 Parameters = dict[str, Any]
 
 
@@ -99,7 +114,15 @@ def metadata_of(card: ModelCard) -> ModelMetadata:
     inputs = [
         TensorMetadata(spec.name, spec.datatype, [-1], _said_of(spec)) for spec in card.inputs
     ]
-    outputs = [TensorMetadata(name, datatype, [-1]) for name, datatype in OUTPUTS.items()]
+    outputs = [
+        TensorMetadata(
+            name,
+            datatype,
+            _shape(name, -1, card.task),
+            _said_of_output(name, card.task),
+        )
+        for name, datatype in OUTPUTS[card.task.kind].items()
+    ]
     return ModelMetadata(card.name, list(card.versions), card.platform, inputs, outputs)
 
 
@@ -114,12 +137,25 @@ def _said_of(spec: TensorSpec) -> Parameters:
     return out
 
 
-def check_outputs(request: InferRequest) -> None:
-    """Raises `RequestError` if an output is asked for that no model has."""
+def _shape(name: str, rows: int, task: Task) -> list[int]:
+    """Of an output: of probabilities of classes a row has one for each."""
+    return [rows, task.width] if name == "probabilities" else [rows]
+
+
+def _said_of_output(name: str, task: Task) -> Parameters:
+    """The names of the classes, in the order of their probabilities."""
+    if isinstance(task, Classes) and name != PREDICTION_ID:
+        return {"classes": list(task.classes)}
+    return {}
+
+
+def check_outputs(request: InferRequest, task: Task = DEFAULT_TASK) -> None:
+    """Raises `RequestError` if an output is asked for that a model of the task has not."""
+    known = OUTPUTS[task.kind]
     for asked in request.outputs or ():
-        if asked.name not in OUTPUTS:
+        if asked.name not in known:
             raise RequestError(
-                f"output {asked.name!r}", "is unknown", f"The outputs are {' and '.join(OUTPUTS)}."
+                f"output {asked.name!r}", "is unknown", f"The outputs are {' and '.join(known)}."
             )
 
 
@@ -131,8 +167,9 @@ def write_answer(request: InferRequest, model: str, answer: Answer) -> tuple[byt
     rows = len(answer.probabilities)
     outputs = []
     tail = []
-    for name, binary in _wanted(request):
-        out = ResponseOutput(name, OUTPUTS[name], [rows])
+    known = OUTPUTS[answer.task.kind]
+    for name, binary in _wanted(request, known):
+        out = ResponseOutput(name, known[name], _shape(name, rows, answer.task))
         if binary:
             raw = _binary(name, answer)
             out.parameters = {"binary_data_size": len(raw)}
@@ -150,17 +187,25 @@ def write_answer(request: InferRequest, model: str, answer: Answer) -> tuple[byt
 
 
 def _binary(name: str, answer: Answer) -> bytes:
-    if name == "probability":
-        # Little-endian on every machine, as the extension has it.
+    if name in NUMBERS:
+        # Little-endian on every machine, row by row, as the extension has it.
         return answer.probabilities.astype("<f8").tobytes()
-    return _bytes_tensor(answer.ids)
+    return _bytes_tensor(_texts(name, answer))
 
 
 def _listed(name: str, answer: Answer) -> list[Any]:
-    if name == "probability":
-        probabilities: list[Any] = answer.probabilities.tolist()
-        return probabilities
-    return list(answer.ids)
+    if name in NUMBERS:
+        # Flat in the order of rows, whatever the shape, as the protocol recommends.
+        numbers: list[Any] = answer.probabilities.ravel().tolist()
+        return numbers
+    return list(_texts(name, answer))
+
+
+def _texts(name: str, answer: Answer) -> Sequence[str]:
+    """The ids, or of each row the class that is most probable: of equal ones the first."""
+    if name == PREDICTION_ID or not isinstance(answer.task, Classes):
+        return answer.ids
+    return [answer.task.classes[place] for place in answer.probabilities.argmax(axis=1).tolist()]
 
 
 def _parameters(answer: Answer) -> Parameters:
@@ -182,11 +227,11 @@ def _version(parameters: Parameters) -> str | None:
     return f"{parameters['lineage']}.{parameters['snapshot']}"
 
 
-def _wanted(request: InferRequest) -> list[tuple[str, bool]]:
+def _wanted(request: InferRequest, known: Iterable[str]) -> list[tuple[str, bool]]:
     """The outputs to send, each with whether in binary."""
     everywhere = request.parameters.get("binary_data_output") is True
     if not request.outputs:
-        return [(name, everywhere) for name in OUTPUTS]
+        return [(name, everywhere) for name in known]
     return [
         (asked.name, asked.parameters.get("binary_data", everywhere) is True)
         for asked in request.outputs

@@ -16,10 +16,12 @@ from freshet.learners.contract import Arrays, Predictor
 from freshet.learners.snapshots.files import MOST_BYTES
 from freshet.learners.snapshots.golden import ANSWERS, golden_vectors
 from freshet.schemas.models.manifest import Manifest, made_for, why_not_for
+from freshet.schemas.models.tasks import DEFAULT_TASK, Classes, Regression, Task
 from freshet.schemas.models.vectors import F64, VectorSchema
 
 # float32 sums in another order; a predictor that reads its arrays wrongly is far off
 SAME_ANSWER = 1e-3
+SUM_WITHIN = 1e-9  # of the probabilities of a row, float64
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,7 @@ def qualify(
         seconds = time.perf_counter() - start
         # Predicting must change nothing; a learner that learns by it is seen here.
         repeated = predictor.predict(golden)
-        reasons = wrong_answers(answers, len(golden)) or _unlike_the_trainers(
+        reasons = wrong_answers(answers, len(golden), schema.task) or _unlike_the_trainers(
             answers, candidate.manifest
         )
     # whatever is wrong with a snapshot is a reason to refuse it, and no error of ours
@@ -87,19 +89,28 @@ def qualify(
     return Sound(answers)
 
 
-def wrong_answers(probabilities: F64, rows: int) -> list[str]:
-    """Reasons why these are no probabilities for `rows` rows; the loader asks this once more before
-    it swaps."""
-    if probabilities.shape != (rows,):
+def wrong_answers(probabilities: F64, rows: int, task: Task = DEFAULT_TASK) -> list[str]:
+    """Reasons why these are no answers of a task for `rows` rows; the loader asks this once more
+    before it swaps."""
+    shape = (rows, task.width) if isinstance(task, Classes) else (rows,)
+    if probabilities.shape != shape:
         return [f"predicts shape {probabilities.shape} for {rows} rows"]
-    wrong = int((~np.isfinite(probabilities)).sum())
+    is_finite = np.isfinite(probabilities.reshape(rows, -1)).all(axis=1)
+    wrong = int((~is_finite).sum())
     if wrong:
         return [f"{wrong} of {rows} golden predictions are not finite"]
+    # Any finite number may be meant.
+    if isinstance(task, Regression):
+        return []
     # The ends themselves are certainty, of which one mistake costs an infinite log loss.
     lowest = probabilities.min()
     highest = probabilities.max()
     if lowest <= 0 or highest >= 1:
         return [f"golden predictions from {lowest:.3g} to {highest:.3g} leave (0, 1)"]
+    if isinstance(task, Classes):
+        off = float(np.abs(probabilities.sum(axis=1) - 1).max())
+        if off > SUM_WITHIN:
+            return [f"golden predictions of a row miss the sum of 1 by up to {off:.3g}"]
     return []
 
 
@@ -111,11 +122,16 @@ def _unlike_the_trainers(probabilities: F64, manifest: Manifest) -> list[str]:
         return []
     if len(told) != len(probabilities):
         return [f"the trainer answered {len(told)} golden vectors, there are {len(probabilities)}"]
-    moved = float(np.abs(probabilities - np.array(told)).max())
-    if moved > SAME_ANSWER:
+    answered = np.array(told)
+    if answered.shape != probabilities.shape:
+        return [f"the trainer's answers are {answered.shape}, these are {probabilities.shape}"]
+    moved = float(np.abs(probabilities - answered).max())
+    # Of numbers beyond 1 float32 keeps as many digits, and not as many places.
+    allowed = SAME_ANSWER * max(1.0, float(np.abs(answered).max()))
+    if moved > allowed:
         return [
             f"golden predictions differ from the trainer's own by up to {moved:.4f}, "
-            f"{SAME_ANSWER} is allowed"
+            f"{allowed:.4g} is allowed"
         ]
     return []
 
@@ -138,14 +154,26 @@ def _not_finite(arrays: Arrays) -> list[str]:
     ]
 
 
-def moved(probabilities: F64, before: F64) -> float:
-    """The mean |Δlogit| between two answers to the golden vectors."""
+def moved(probabilities: F64, before: F64, task: Task = DEFAULT_TASK) -> float:
+    """How far two answers to the golden vectors are from each other: the mean |Δlogit| (of classes
+    over all of their probabilities), or of a regression the mean |Δ| in standard deviations of the
+    answers before."""
+    if isinstance(task, Regression):
+        spread = float(before.std())
+        # Answers that are all alike have no unit to measure by but their own.
+        unit = spread if spread > 0 else max(1.0, float(np.abs(before).max()))
+        return float(np.abs(probabilities - before).mean()) / unit
     return float(np.abs(_logit(probabilities) - _logit(before)).mean())
 
 
 def is_flat(probabilities: F64, before: F64) -> bool:
     """Whether `probabilities` tell no golden vectors apart, and `before` do."""
-    return bool(np.ptp(probabilities) == 0 and np.ptp(before) > 0)
+    return not _spread(probabilities) and _spread(before)
+
+
+def _spread(answers: F64) -> bool:
+    """Whether any two rows differ."""
+    return bool(np.ptp(answers, axis=0).any())
 
 
 def _logit(probabilities: F64) -> F64:

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from freshet.schemas.models.tasks import DEFAULT_TASK, Task
 from freshet.schemas.models.vectors import F64
 
 Column = list[Any] | npt.NDArray[Any]
@@ -33,7 +34,8 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Probabilities float64 `[n]` with the ids of their predictions.
+    """Answers with the ids of their predictions: `probabilities` float64 `[n]`, of a model of
+    classes `[n, k]` in the order declared; of a regression they are the numbers.
 
     `value_ages_ms` int64 `[n]` is the age of the oldest value that each row used (-1: it used
     none); `sequence` is the number of the first row in the prediction log, the others follow (-1:
@@ -45,6 +47,7 @@ class Answer:
     value_ages_ms: npt.NDArray[np.int64]
     sequence: int = -1
     parameters: Mapping[str, str | int | float | bool] = field(default_factory=dict)
+    task: Task = DEFAULT_TASK
 
     def rows(self, a: int, b: int) -> Answer:
         """Rows `a` to `b` (exclusive) as an answer of their own."""
@@ -57,6 +60,7 @@ class Answer:
             self.value_ages_ms[a:b],
             sequence,
             self.parameters,
+            self.task,
         )
 
 
@@ -78,12 +82,13 @@ class TensorSpec:
 
 @dataclass(frozen=True, slots=True)
 class ModelCard:
-    """What a model expects, and the snapshots that it can answer from, newest first."""
+    """What a model expects, what it predicts, and the snapshots that it can answer from, newest first."""
 
     name: str
     inputs: tuple[TensorSpec, ...]
     versions: tuple[str, ...] = ()
     platform: str = "freshet"
+    task: Task = DEFAULT_TASK
     # Of the inputs, for every request: all by their names, and those that must be sent.
     by_name: Mapping[str, TensorSpec] = field(init=False, compare=False, repr=False)
     required: tuple[TensorSpec, ...] = field(init=False, compare=False, repr=False)

@@ -71,7 +71,7 @@ class Logging(NamedTuple):
 
 
 class Answered(NamedTuple):
-    """Probabilities float64 `[n]`, the snapshot that they came from (None: of no model) and its
+    """Answers float64 `[n]`, of classes `[n, k]`, the snapshot that they came from (None: of no model) and its
     lag (-1: none), and the rung."""
 
     p: F64
@@ -211,7 +211,12 @@ class Scorer:
         ]
         standing = served.slot.standing
         versions = [_version(x) for x in (standing.current, standing.last_good) if x is not None]
-        return ModelCard(served.model.name, (*needed, *rest, *given), tuple(versions))
+        return ModelCard(
+            served.model.name,
+            (*needed, *rest, *given),
+            tuple(versions),
+            task=served.model.task,
+        )
 
     def ready(self, model: str, version: str | None = None) -> bool:
         served = self.served[model]
@@ -291,7 +296,14 @@ class Scorer:
         }
         if inputs is not None:
             parameters["missing_inputs"] = inputs.why
-        return Answer(answered.p, ids, read.value_age_ms, first, parameters)
+        return Answer(
+            answered.p,
+            ids,
+            read.value_age_ms,
+            first,
+            parameters,
+            served.model.task,
+        )
 
     def _as_of(self, question: Question) -> int:
         """The app time to answer for. In a replay, questions move the clock; who does not say gets
@@ -398,7 +410,7 @@ class Scorer:
         texts = [parts_of(t) for t in read.categories.to_arrow().to_pylist()]
         for i, name in enumerate(schema.categories):
             columns[name] = pl.Series([t[i] for t in texts], dtype=pl.String)
-        return declared.answer(pl.DataFrame(columns))
+        return declared.answer(pl.DataFrame(columns), served.model.task)
 
     def _ids(self, served: ServedModel, question: Question) -> Sequence[str]:
         """The prediction ids: the request's own, or new ones."""
@@ -597,7 +609,7 @@ def _asked_for(standing: Standing, question: Question) -> Standing:
 
 
 def _predicted(live: LiveModel, vectors: Vectors) -> F64 | None:
-    """Its probabilities, or None if it fails on these vectors: that is logged, and no client pays
+    """Its answers, or None if it fails on these vectors: that is logged, and no client pays
     for it."""
     try:
         p = live.predictor.predict(vectors)

@@ -99,7 +99,7 @@ class ScorerApp:
             card = self._card(place.model, place.version)
             with understanding("body", EXPECTED):
                 request = oip.read_request(body.json)
-                oip.check_outputs(request)
+                oip.check_outputs(request, card.task)
                 question = read_question(request, body.tail, card, place.version, MAX_ROWS)
             rows = question.n
             answer = await self._coalescer.ask(question)

@@ -28,6 +28,8 @@ from freshet.schemas.evaluated import evaluated
 from freshet.schemas.events.columns import arrow_type
 from freshet.schemas.events.field import BOUNDS, LARGEST_FLOAT, LISTS, Field
 from freshet.schemas.events.schema import EventSchema
+from freshet.schemas.models.label_values import why_no_label
+from freshet.schemas.models.tasks import Task
 
 REFUSED_NODES = {
     "Agg": "an aggregate",
@@ -105,10 +107,10 @@ def check_row_wise(
     schema: EventSchema,
     where: str,
     true_or_false: bool = False,
-    label: bool = False,
+    label: Task | None = None,
     any_type: bool = False,
 ) -> None:
-    """Check a filter (`true_or_false`), a label (that, or 0 and 1), a derived field (`any_type`) or
+    """Check a filter (`true_or_false`), a label (of that task), a derived field (`any_type`) or
     another expression (true or false, or a number) over the schema's fields.
 
     Raises:
@@ -150,8 +152,8 @@ def check_row_wise(
     found = _check_random_cuts(expression, schema, where, instead)
     if any_type:
         return
-    if label:
-        _check_label(expression, found, where)
+    if label is not None:
+        _check_label(expression, found, where, label)
     elif not (found.dtype == pl.Boolean or (found.dtype.is_numeric() and not true_or_false)):
         number = "" if true_or_false else ", or a number"
         next_step = f"Let it be true or false{number}, as a comparison is."
@@ -171,19 +173,12 @@ def _refuse_operations(operations: Iterable[str], expression: pl.Expr, where: st
             raise _not_row_wise(expression, where, f"it uses {reason}")
 
 
-def _check_label(expression: pl.Expr, found: pl.Series, where: str) -> None:
-    """Models tell how probable an outcome is. What else a label could be (an amount, one of several
-    classes) they would learn as nonsense, under green lights."""
-    sound = found.dtype == pl.Boolean
-    if found.dtype.is_numeric():
-        # Of values that are there: nulls are passed over.
-        sound = bool(((found == 0) | (found == 1)).all())
-    if not sound:
-        raise DefinitionError(
-            where,
-            f"{expression} gives {found.dtype}, and a label is true or false",
-            "Ask for one outcome, as a comparison does; amounts and classes cannot be learned yet.",
-        )
+def _check_label(expression: pl.Expr, found: pl.Series, where: str, task: Task) -> None:
+    """What is no label of the model's task it would learn as nonsense, under green lights."""
+    wrong = why_no_label(found.dtype, found, task)
+    if wrong is not None:
+        wanted, next_step = wrong
+        raise DefinitionError(where, f"{expression} gives {found.dtype}, and {wanted}", next_step)
 
 
 def _not_row_wise(expression: pl.Expr, where: str, why: str) -> DefinitionError:

@@ -7,14 +7,11 @@ from collections.abc import Iterable
 
 import numpy as np
 import numpy.typing as npt
-import polars as pl
 
-from freshet.schemas.evaluated import evaluated
-from freshet.schemas.events.columns import BAD_LABEL, OK, TOO_LARGE, Columns
+from freshet.schemas.events.columns import OK, TOO_LARGE, Columns
 from freshet.schemas.sizes import KEY_BYTES
 from freshet.schemas.text.keys import joined
 from freshet.schemas.topics.derivations import DERIVED_BYTES
-from freshet.streams.intake.expressions import fields_of
 
 # No number, as a text, has more: a decimal's digits, its sign and its point.
 NUMBER_BYTES = 64
@@ -46,26 +43,3 @@ def refuse_large(columns: Columns, keys: Iterable[Keys]) -> None:
         size = key.end - key.start - separators
         rows = np.flatnonzero((size > most) & (columns.reason == OK))
         columns.refuse(rows, TOO_LARGE, fields[0])
-
-
-def refuse_labels(columns: Columns, rows: Rows, value: pl.Expr) -> Rows:
-    """Which of these rows give a label that is neither 0 nor 1 (of a boolean: false, true) nor
-    null, which is no label."""
-    label = labels_of(columns, rows, value)
-    values = label.fill_null(0.0).to_numpy()
-    is_wrong = (values != 0.0) & (values != 1.0)
-    # Nearly always, and of a few rows what follows costs more than all of the above.
-    if not is_wrong.any():
-        return rows[:0]
-    wrong: Rows = rows[is_wrong]
-    names = fields_of(value)
-    # Where it is made of several fields, none of them alone is at fault.
-    field = names[0] if len(names) == 1 else None
-    columns.refuse(wrong, BAD_LABEL, field)
-    return wrong
-
-
-def labels_of(columns: Columns, rows: Rows, value: pl.Expr) -> pl.Series:
-    """The labels of rows, as float64 with nulls."""
-    number = value.cast(pl.Float64).alias("x")
-    return evaluated(columns.frame(fields_of(value), rows), [number])["x"]

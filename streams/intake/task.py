@@ -23,7 +23,7 @@ import pyarrow as pa
 
 from freshet.schemas.errors import CheckpointError
 from freshet.schemas.evaluated import evaluated
-from freshet.schemas.events.columns import BAD_LABEL, OK
+from freshet.schemas.events.columns import OK
 from freshet.schemas.events.decode import (
     REASONS,
     Columns,
@@ -65,11 +65,10 @@ from freshet.streams.intake.fates import (
 from freshet.streams.intake.field_statistics import TopicStatistics
 from freshet.streams.intake.imputation import Imputer
 from freshet.streams.intake.ledger import LEDGER_BLOCK, LedgerBook, totals
-from freshet.streams.intake.refusals import (
-    labels_of,
-    refuse_labels,
-    refuse_large,
-)
+from freshet.streams.intake.refusals import refuse_large
+from freshet.streams.labels.counts import LabelCounts
+from freshet.streams.labels.letters import label_letters
+from freshet.streams.labels.routes import Labelled, LabelRoute, labelled
 from freshet.streams.log.contract import Batch
 from freshet.streams.log.moved import Moved
 from freshet.streams.operators.checkpoints import START_ANEW
@@ -96,16 +95,6 @@ class CleanRoute:
     fields: tuple[str, ...]
     conditions: tuple[pl.Expr, ...] = ()
     masked: tuple[Masked, ...] = ()
-
-
-@dataclass(frozen=True)
-class LabelRoute:
-    """Labels of a model, written to its outcomes log `to`, partitioned by prediction id."""
-
-    to: str
-    partitions: int
-    id: str
-    value: pl.Expr
 
 
 @dataclass(frozen=True)
@@ -193,6 +182,9 @@ class Settled(NamedTuple):
     moved: Moved | None = None
 
 
+LabelledRoute = tuple[LabelRoute, Labelled]
+
+
 class IntakeTask:
     """Intake of one source partition; see `freshet.streams.operators.task.Task`. `start` is its
     first offset, where it was decided not to be that of the first record."""
@@ -224,6 +216,7 @@ class IntakeTask:
         ]
         self.fates = fates_of(plan)
         self.ledger = LedgerBook(self.fates)
+        self._labels = LabelCounts(plan.labels)
         self._runs: FateRuns | None = None
         if plan.fates is not None:
             self._runs = FateRuns(self.fates, topic.name, partition)
@@ -271,7 +264,11 @@ class IntakeTask:
                 self._append_fates(self._runs.tell(), int(batch.times[-1]), out)
         self._statistics.take(columns, code, batch.times)
         self._sketch(columns, np.flatnonzero(code == APPLIED), times, read, out)
-        self.route(settled, out)
+        found = self.route(settled, out)
+        # Of labels, whose events are applied: what is no label takes no event from a view.
+        if any(len(own.bad) for _, own in found) and self._plan.writes(self._plan.dead):
+            values = label_letters(found, batch, moved, self._plan.topic.name)
+            out.appends.append(Append(self._plan.dead, 0, values, int(batch.times[-1])))
 
     def settle(self, batch: Batch, moved: Moved | None = None) -> Settled:
         """What becomes of the events of these records, which were appended when they say."""
@@ -280,17 +277,37 @@ class IntakeTask:
         code = self._settle(columns, times, read)
         return Settled(columns, times, code, *read)
 
-    def route(self, settled: Settled, out: Outputs) -> None:
-        """Put what is applied of settled events where it goes."""
+    def route(self, settled: Settled, out: Outputs) -> list[LabelledRoute]:
+        """Put what is applied of settled events where it goes; what they said to each model."""
         columns, times, code, batch, moved = settled
         read = _Read(batch, moved)
+        found = self.label(settled, out)
         rows = np.flatnonzero(code == APPLIED)
-        if len(rows):
-            self._label(columns, rows, times[rows], read, out)
         if self._erases and batch.nulls is not None:
             rows = np.flatnonzero((code == APPLIED) | (code == tombstone_code(self._plan.topic)))
         if len(rows):
             self._route(columns, rows, times[rows], read, out)
+        return found
+
+    def label(self, settled: Settled, out: Outputs) -> list[LabelledRoute]:
+        """Put labels of what is applied where they go, and nothing else; what each model was
+        told."""
+        rows = np.flatnonzero(settled.code == APPLIED)
+        if not len(rows):
+            return []
+        read = _Read(settled.batch, settled.moved)
+        times = settled.times[rows]
+        found = []
+        # They see what was filled in, and derived of it.
+        for route in self._plan.labels:
+            if not self._plan.writes(route.to):
+                continue
+            own = labelled(settled.columns, rows, route)
+            self._labels.note(route, own)
+            found.append((route, own))
+            if len(own.rows):
+                self._spread_labels(settled.columns, own, times[own.places], route, read, out)
+        return found
 
     def reach(self, partition: int, tick: int) -> None:
         """Of records that are moved: all that a source partition held at `tick` was taken."""
@@ -473,10 +490,6 @@ class IntakeTask:
             imputer.fill(columns, code)
         if topic.derivations:
             derive(columns, topic, np.flatnonzero(code == APPLIED))
-        # Labels see what was filled in, and derived of it.
-        for label in self._plan.labels:
-            wrong = refuse_labels(columns, np.flatnonzero(code == APPLIED), label.value)
-            code[wrong] = first_dead(topic) + BAD_LABEL - 1
         self.ledger.span(int(batch.offsets[0]), int(batch.offsets[-1]))
         # Last, when no fate changes any more: every record is counted once.
         counted = slice(None) if meant is None else np.flatnonzero(meant)
@@ -584,27 +597,25 @@ class IntakeTask:
             table = {"key": keys.to_arrow(), "t": time, **fields, **origin}
             self._spread(_Routed(clean.to, clean.partitions, blocks.CLEAN, keys, table), batch, out)
 
-    def _label(self, columns: Columns, rows: I64, times: I64, read: _Read, out: Outputs) -> None:
-        """Applied rows, with the time of each, to the log of each model that they label."""
-        batch = read.batch
-        for label in self._plan.labels:
-            if not self._plan.writes(label.to):
-                continue
-            # An event without an id is the label of no prediction.
-            is_named = columns.key(label.id).valid[rows]
-            named = rows[is_named]
-            if len(named):
-                ids = columns.key(label.id).take(named)
-                found = labels_of(columns, named, label.value)
-                table = {
-                    "id": ids.to_arrow(),
-                    "t": pa.array(times[is_named]),
-                    "label": found.to_arrow().cast(pa.float64()),
-                    **_origin(read, named),
-                }
-                self._spread(
-                    _Routed(label.to, label.partitions, blocks.LABELS, ids, table), batch, out
-                )
+    def _spread_labels(
+        self,
+        columns: Columns,
+        own: Labelled,
+        times: I64,
+        route: LabelRoute,
+        read: _Read,
+        out: Outputs,
+    ) -> None:
+        """Labels, with the time of each, to the log of the model."""
+        ids = columns.key(route.id).take(own.rows)
+        table = {
+            "id": ids.to_arrow(),
+            "t": pa.array(times),
+            "label": own.values.to_arrow().cast(pa.float64()),
+            **_origin(read, own.rows),
+        }
+        routed = _Routed(route.to, route.partitions, blocks.LABELS, ids, table)
+        self._spread(routed, read.batch, out)
 
     def _spread(self, routed: _Routed, batch: Batch, out: Outputs) -> None:
         """Rows to the partitions of their keys, in order: a block for each partition that gets
@@ -633,6 +644,7 @@ class IntakeTask:
             **self._admission.dump(full),
             **self._vouched.dump(),
             **self.ledger.dump(),
+            **self._labels.dump(),
             **self._statistics.dump(),
         }
         if self._sketches is not None:
@@ -661,6 +673,7 @@ class IntakeTask:
         self._tick = int(state["tick"][0])
         self._load_settings(state)
         self.ledger.load(state, fates_known(state))
+        self._labels.load(state)
         if self._runs is not None:
             self._runs.load(state, fates_known(state))
         self._statistics.load(state)
@@ -687,6 +700,7 @@ class IntakeTask:
         counts = self.ledger.counts.sum(axis=0)
         return {
             "fates": {name: int(c) for name, c in zip(self.fates, counts)},
+            "label_fates": self._labels.facts(),
             "imputed": {i.field: i.filled for i in self._imputers},
             "newest_event_ms": self._admission.newest_event_ms,
             "late_sources": self._admission.facts(),

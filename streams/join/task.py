@@ -25,7 +25,8 @@ import pyarrow as pa
 
 from freshet.schemas.durations import EARLIEST_MS, LATEST_MS
 from freshet.schemas.events.codec import frozen
-from freshet.schemas.models.layout import Layout
+from freshet.schemas.models.layout import Layout, stamps_of
+from freshet.schemas.models.tasks import DEFAULT_TASK, Task
 from freshet.schemas.text.columns import Texts
 from freshet.schemas.topics.topic import Freshness
 from freshet.schemas.wire import blocks
@@ -43,7 +44,6 @@ SHOWN_ID = 100  # characters of an id that is told as an example
 SLOTS = 1 << 10  # ids that there is room for from the start
 # Before a row that is held: which of the layouts is its own.
 _WHICH = np.dtype("<u4")
-_STAMPS = Layout((), ())
 COUNTS = {
     "labelled": k.LABELLED_COUNT,
     "expired": k.EXPIRED_COUNT,
@@ -77,6 +77,7 @@ class JoinPlan:
     label_wait_ms: int
     correct_late: bool
     label_topic: str = ""
+    task: Task = DEFAULT_TASK
 
 
 def _table(capacity: int, width: int, meta: I64) -> k.Table:
@@ -139,6 +140,8 @@ class JoinTask:
         # Of what was asked, in the order in which they came.
         self._layouts: list[Layout] = []
         self._width = _WHICH.itemsize
+        # What every answer of the model's task has.
+        self._stamps = Layout((), (), stamps_of(plan.task))
         # questions by scorers that log no answer of this build
         self._unreadable = 0
         meta = np.zeros(k.META, np.int64)
@@ -217,7 +220,7 @@ class JoinTask:
         texts = None
         if rows is not None and block.kind == blocks.PREDICTIONS:
             written = layout_of(rows)
-            if _STAMPS.stamps_lacking(written):
+            if self._stamps.stamps_lacking(written):
                 # What every answer has is in none of them.
                 self._unreadable += n
                 rows = None

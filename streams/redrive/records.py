@@ -3,6 +3,8 @@ records that were moved (`freshet.streams.repartition.records`), of which the or
 topic and partition, and `_offset` and `_index` the place of its event there. Beside those a row has
 
     given_up   the letter is to be counted as settled, and nothing of it is sent (bool)
+    label      its label alone is sent, since the event itself was applied (bool); only there
+               where it is so of one
     element    of a record that holds several events the place of the one that is sent (int32; -1:
                all that it holds); only of topics of such records
 """
@@ -22,6 +24,7 @@ from freshet.streams.repartition.records import HEADER
 
 GIVEN_UP = "given_up"
 ELEMENT = "element"
+LABEL = "label"
 ALL = -1
 
 
@@ -29,7 +32,8 @@ ALL = -1
 class Again:
     """A letter's event that is sent again: its place in its topic, when its record was appended
     (ms), its bytes (None: it is given up), and the headers that its topic reads; of a record that
-    holds several events which one is sent (`ALL`: whatever it holds)."""
+    holds several events which one is sent (`ALL`: whatever it holds). Of an event that was applied
+    its `label` alone."""
 
     partition: int
     offset: int
@@ -38,6 +42,7 @@ class Again:
     value: bytes | None
     headers: tuple[bytes | None, ...] = ()
     element: int | None = None
+    label: bool = False
 
 
 def blocks_of(topic: str, sent: Sequence[Again]) -> list[bytes]:
@@ -62,6 +67,8 @@ def _block(topic: str, sent: Sequence[Again]) -> Block:
     }
     if any(one.element is not None for one in sent):
         columns[ELEMENT] = pa.array([one.element for one in sent], pa.int32())
+    if any(one.label for one in sent):
+        columns[LABEL] = pa.array([one.label for one in sent], pa.bool_())
     for number in range(len(sent[0].headers)):
         own = [one.headers[number] for one in sent]
         columns[f"{HEADER}{number}"] = pa.array(own, pa.binary())
@@ -78,6 +85,14 @@ def elements_of(rows: pa.RecordBatch) -> npt.NDArray[np.int32] | None:
     if ELEMENT not in rows.schema.names:
         return None
     found: npt.NDArray[np.int32] = rows.column(ELEMENT).fill_null(ALL).to_numpy()
+    return found
+
+
+def are_labels(rows: pa.RecordBatch) -> npt.NDArray[np.bool_]:
+    """Of which the label alone is sent."""
+    if LABEL not in rows.schema.names:
+        return np.zeros(rows.num_rows, np.bool_)
+    found: npt.NDArray[np.bool_] = rows.column(LABEL).to_numpy(zero_copy_only=False)
     return found
 
 

@@ -21,15 +21,24 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from freshet.schemas.events.columns import BAD_LABEL
 from freshet.schemas.topics.topic import Freshness
 from freshet.schemas.wire import blocks
 from freshet.schemas.wire.blocks import NO_TICK
+from freshet.streams.intake.fates import first_dead
 from freshet.streams.intake.ledger import Ledger
-from freshet.streams.intake.task import IntakePlan, IntakeTask, Settled, fates_of, fits
+from freshet.streams.intake.task import (
+    IntakePlan,
+    IntakeTask,
+    LabelledRoute,
+    Settled,
+    fates_of,
+    fits,
+)
 from freshet.streams.log.contract import Batch
 from freshet.streams.operators.origins import Origin
 from freshet.streams.operators.task import Outputs, as_json, from_json
-from freshet.streams.redrive.records import are_given_up, elements_of
+from freshet.streams.redrive.records import are_given_up, are_labels, elements_of
 from freshet.streams.repartition.records import read
 
 # No event is as old.
@@ -146,8 +155,14 @@ class RedriveTask:
         rows = block.rows.take(pa.array(new))
         given_up = are_given_up(rows)
         codes = np.full(len(new), GIVEN_UP, np.uint8)
-        sent = np.flatnonzero(~given_up)
-        if len(sent):
+        is_label = are_labels(rows)
+        had = [places[given_up]]
+        became = [codes[given_up]]
+        # Each apart: of an event that was applied its label alone is sent.
+        for only_labels in (False, True):
+            sent = np.flatnonzero(~given_up & (is_label == only_labels))
+            if not len(sent):
+                continue
             own = read(
                 rows.take(pa.array(sent)),
                 block.partition,
@@ -155,17 +170,20 @@ class RedriveTask:
             )
             moved = replace(own.moved, elements=elements_of(rows.take(pa.array(sent))))
             settled = topic.intake.settle(own.batch, moved)
+            routed = Outputs()
+            if only_labels:
+                settled = _with_bad(settled, topic.intake.label(settled, routed), topic.plan)
+            else:
+                topic.intake.route(settled, routed)
             events, own_codes = _places_of(settled, places[sent])
             # Of a record that holds several events each that was sent has a place.
-            places = np.concatenate([places[given_up], events])
-            codes = np.concatenate([codes[given_up], own_codes])
+            had.append(events)
+            became.append(own_codes)
             topic.know(events)
-            routed = Outputs()
-            topic.intake.route(settled, routed)
             # They are of now, however long ago their records were appended.
             time_ms = int(record.times[0])
             out.appends.extend(replace(append, time_ms=time_ms) for append in routed.appends)
-        topic.note(places, codes)
+        topic.note(np.concatenate(had), np.concatenate(became))
 
     def tick(self, now_ms: int, partitions: int) -> Outputs:
         """The time, in every output of a topic of which anything was sent again."""
@@ -262,6 +280,15 @@ class RedriveTask:
             if len(codes):
                 sent[name] = {fate: int(n) for fate, n in counts(topic.plan, codes).items() if n}
         return {"finished": self._tick, "sent_again": sent}
+
+
+def _with_bad(settled: Settled, found: Sequence[LabelledRoute], plan: IntakePlan) -> Settled:
+    """The same, where a label that is bad this time, too, is told as its letter's fate: its event
+    was applied before, and nothing else of it was sent."""
+    code = settled.code.copy()
+    for _, own in found:
+        code[own.bad] = first_dead(plan.topic) + BAD_LABEL - 1
+    return settled._replace(code=code)
 
 
 def _places_of(settled: Settled, letters: I64) -> tuple[I64, npt.NDArray[np.uint8]]:

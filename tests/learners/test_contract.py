@@ -44,9 +44,13 @@ def test_one_that_says_nothing_carries_binary_tasks() -> None:
 @pytest.mark.parametrize(
     ("task", "learner", "refused"),
     [
-        (fr.Regression(), Own(), "learner own carries no regression task, only binary"),
-        (fr.Binary(), OwnOfNumbers(), "learner own carries no binary task, only regression"),
-        (fr.Classes(["a", "b"]), fr.HashedLinear(), "hashed_linear carries no classes task"),
+        (fr.Regression(), Own(), "learner own does not carry task regression (it carries binary)"),
+        (
+            fr.Binary(),
+            OwnOfNumbers(),
+            "learner own does not carry task binary (it carries regression)",
+        ),
+        (fr.Classes(["a", "b"]), fr.HashedLinear(), "hashed_linear does not carry task classes"),
         (fr.Regression(), fr.HashedLogistic(), "only binary and classes"),
     ],
 )

@@ -19,7 +19,8 @@ from freshet.schemas.events.schema import EventSchema
 from freshet.schemas.topics import impute
 from freshet.schemas.topics.topic import Freshness, Topic
 from freshet.schemas.wire import blocks
-from freshet.streams.intake.task import CleanRoute, IntakePlan, IntakeTask, LabelRoute
+from freshet.streams.intake.task import CleanRoute, IntakePlan, IntakeTask
+from freshet.streams.labels.routes import LabelRoute
 from freshet.streams.log.contract import Batch
 from freshet.streams.operators.task import Append
 

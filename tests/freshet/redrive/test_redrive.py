@@ -18,7 +18,7 @@ from freshet.audit import ledger as audit
 from freshet.audit.redriven import redriven_records, taken_on
 from freshet.cli.main import cli
 from freshet.datasets.recorded_run import open_run
-from freshet.dead_letters.letters import kinds
+from freshet.dead_letters.letters import every, kinds
 from freshet.explain.explain import explain
 from freshet.redrive.chosen import Wanted
 from freshet.redrive.patching import parsed
@@ -285,3 +285,52 @@ def test_the_commands_say_first_and_do_then(tmp_path: Path) -> None:
         assert "4 applied" in listed
         assert "1 given up" in listed
         assert "sent again: applied" in called("show", "--reason", "out_of_range")
+
+
+BAD_LABELS = """
+import freshet as fr
+import polars as pl
+from dataclasses import replace
+from tests.toy_app import toy_app
+app = replace(toy_app(), name={name!r})
+(model,) = app.models
+value = pl.when(pl.col("late") == 77.0).then(2).otherwise((pl.col("late") > 15).cast(pl.Int64))
+app = replace(app, models=[replace(model, label=replace(model.label, value=value))])
+"""
+
+
+def test_a_bad_label_sent_again_is_learned_and_its_event_is_not_counted_twice(
+    tmp_path: Path,
+) -> None:
+    """The event went into views when it came: what is sent again is its label alone."""
+    wanted = Wanted(reason="bad_label")
+    with toy_day(tmp_path, BAD_LABELS, hours=2) as (_, local):
+        start = 3 * HOUR
+        asked = {"order_id": ["o0"], "shop": ["north"], "price": [1.0]}
+        event = {"order_id": "o0", "at": start + 1, "shop": "north", "late": 77.0}
+        local.step(start, start + HOUR, asked, {"payments": Sent([(start + 1, event)])})
+        before = {t.name: t.facts() for o in local.operators for t in o.tasks()}
+        with open_run(tmp_path) as run:
+            (fate,) = (
+                run.events("payments")
+                .collect()
+                .filter(**{"event.order_id": "o0"})["fate"]
+                .to_list()
+            )
+            assert fate == "applied"
+        with opened(tmp_path) as run:
+            (letter,) = [one for one in every(run) if one.reason == "bad_label"]
+            assert letter.detail is not None
+            assert letter.detail.startswith("model unpaid: 2 is neither true nor false")
+            as_it_was = Redrive(run, wanted, {}).trial()
+        kind = ("payments", "bad_label")
+        assert as_it_was.became == {kind: Counter({"dead:bad_label": 1})}
+        mended = sent(tmp_path, wanted, parsed(["late = late - 57"]))
+        assert mended.became == {kind: Counter({"applied": 1})}
+        goes_on(local, 4)
+        after = {t.name: t.facts() for o in local.operators for t in o.tasks()}
+        view = "view:shops:0"
+        assert after[view]["events"] == before[view]["events"]
+    with open_run(tmp_path) as run:
+        (label,) = run.examples().filter(id="o0")["label"].to_list()
+        assert label == 1.0

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from freshet.schemas.errors import SchemaError
 from freshet.schemas.models.layout import STAMPS, Layout
+from freshet.schemas.models.tasks import Classes, Regression
 from freshet.schemas.models.vectors import VectorSchema
 
 OWN = Layout.of(VectorSchema(("shop", "hour"), ("price", "shops.n", "shops.late")))
@@ -147,3 +148,18 @@ def test_a_layout_is_named_by_its_content() -> None:
 def test_what_is_no_layout_is_a_schema_error(text: bytes) -> None:
     with pytest.raises(SchemaError, match="layout of a block"):
         Layout.parse(text)
+
+
+def test_an_answer_of_classes_has_a_probability_of_each_and_of_others_one() -> None:
+    schema = VectorSchema(("shop",), ("price",))
+    of_three = Layout.of(replace(schema, task=Classes(["a", "b", "c"])))
+    of_two = Layout.of(replace(schema, task=Classes(["a", "b"])))
+    number = Layout.of(replace(schema, task=Regression()))
+    binary = Layout.of(schema)
+    assert of_three.dtype["p"].shape == (3,)
+    assert number == binary == Layout(("shop",), ("price",))
+    # Of another width nothing can be read: nothing stands in for a probability.
+    assert of_three.lacking(of_two) == of_two.lacking(binary) == ("p",)
+    assert Layout.parse(of_three.text) == of_three
+    rows = rows_of(of_three)
+    assert of_three.taken(rows, of_three)["p"].tolist() == rows["p"].tolist()

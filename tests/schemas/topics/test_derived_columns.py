@@ -23,7 +23,8 @@ from freshet.schemas.text.columns import Texts
 from freshet.schemas.text.keys import key_of
 from freshet.schemas.topics.derivations import DERIVED_BYTES
 from freshet.schemas.wire import blocks
-from freshet.streams.intake.task import CleanRoute, IntakePlan, IntakeTask, LabelRoute
+from freshet.streams.intake.task import CleanRoute, IntakePlan, IntakeTask
+from freshet.streams.labels.routes import LabelRoute
 from tests.streams.toy_events import batch_of, cut
 
 NOW = 1_795_890_000_000

@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 import pytest
 
+import freshet as fr
 from freshet.learners.snapshots.golden import ANSWERS, golden_vectors
 from freshet.schemas.errors import LearnerError
 from freshet.schemas.models.manifest import Manifest
@@ -22,6 +23,7 @@ from freshet.serving.release.qualify import (
     is_flat,
     moved,
     qualify,
+    wrong_answers,
 )
 
 SCHEMA = VectorSchema(("carrier", "origin"), ("distance", "origin_delay.ewm"))
@@ -131,3 +133,38 @@ def test_golden_vectors_are_the_same_each_time_and_cover_the_edges() -> None:
     assert a.numbers.dtype == np.float32
     assert np.isnan(a.numbers[0]).all()
     assert len(golden_vectors(VectorSchema((), ("x",)))) == 64
+
+
+COLOURS = fr.Classes(["red", "green", "blue"])
+
+
+def test_answers_are_sound_by_the_task() -> None:
+    even = np.full((4, 3), 1 / 3)
+    assert wrong_answers(even, 4, COLOURS) == []
+    assert wrong_answers(np.array([-1e30, 0.0, 7.0]), 3, fr.Regression()) == []
+    uneven = even.copy()
+    uneven[2, 0] += 1e-6
+    nan = even.copy()
+    nan[1] = np.nan
+    certain = np.array([[1.0, 0.0, 0.0]])
+    for answers, task, told in (
+        (even[:, 0], COLOURS, "predicts shape (4,) for 4 rows"),
+        (even, fr.Binary(), "predicts shape (4, 3) for 4 rows"),
+        (uneven, COLOURS, "miss the sum of 1"),
+        (nan, COLOURS, "1 of 4 golden predictions are not finite"),
+        (certain, COLOURS, "leave (0, 1)"),
+        (np.array([np.inf]), fr.Regression(), "1 of 1 golden predictions are not finite"),
+    ):
+        (reason,) = wrong_answers(answers, len(answers), task)
+        assert told in reason
+
+
+def test_how_far_numbers_moved_is_measured_by_how_far_apart_they_were() -> None:
+    before = np.array([0.0, 2.0, 4.0])
+    cents = before * 100
+    step = moved(before + 1.0, before, fr.Regression())
+    assert step == pytest.approx(moved(cents + 100.0, cents, fr.Regression()))
+    alike = np.full(3, 5.0)
+    assert moved(alike + 1, alike, fr.Regression()) == pytest.approx(0.2)
+    assert is_flat(np.full((2, 3), 1 / 3), np.array([[0.5, 0.3, 0.2], [0.3, 0.5, 0.2]]))
+    assert not is_flat(np.array([[0.5, 0.3, 0.2], [0.3, 0.5, 0.2]]), np.full((2, 3), 1 / 3))

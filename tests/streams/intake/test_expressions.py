@@ -4,6 +4,7 @@ refused in words that help."""
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Callable
 
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import freshet as fr
 from freshet.schemas.errors import DefinitionError
 from freshet.schemas.events.schema import EventSchema
 from freshet.streams.intake import expressions
@@ -308,7 +310,7 @@ def test_a_label_is_true_or_false_or_1_or_0() -> None:
         (m > 1).cast(pl.Float64),
         text == "yes",
     ):
-        check_row_wise(sound, schema, WHERE, label=True)
+        check_row_wise(sound, schema, WHERE, label=fr.Binary())
     for wrong, gives in (
         (m, "Int32"),
         (x, "Float64"),
@@ -320,7 +322,7 @@ def test_a_label_is_true_or_false_or_1_or_0() -> None:
             DefinitionError,
             match=f"gives {gives}, and a label is true or false. Ask for one outcome",
         ):
-            check_row_wise(wrong, schema, WHERE, label=True)
+            check_row_wise(wrong, schema, WHERE, label=fr.Binary())
 
 
 def test_a_filter_is_true_or_false_and_another_expression_that_or_a_number() -> None:
@@ -335,3 +337,27 @@ def test_a_filter_is_true_or_false_and_another_expression_that_or_a_number() -> 
 
 def test_fields_are_named_once_and_in_order() -> None:
     assert fields_of((b > a) | (a > 1) | (s == "x")) == ["a", "b", "s"]
+
+
+def test_a_label_is_what_its_task_says_and_a_refusal_names_the_next_step() -> None:
+    classes = fr.Classes(["A", "B"])
+    sound = [
+        (pl.col("t"), classes),
+        (pl.col("gate"), classes),
+        (pl.col("n"), classes),
+        (pl.col("late"), classes),
+        (pl.col("a"), fr.Regression()),
+        (pl.col("n"), fr.Regression()),
+    ]
+    for expression, task in sound:
+        check_row_wise(expression, SCHEMA, WHERE, label=task)
+    wrong = [
+        (pl.col("a"), classes, "an amount is task=fr.Regression()"),
+        (pl.col("late"), fr.Regression(), "a number. Declare task=fr.Binary()"),
+        (pl.col("t"), fr.Regression(), "a number. Declare task=fr.Classes"),
+        (pl.col("a"), fr.Binary(), "true or false. .*an amount is task=fr.Regression()"),
+        (pl.col("t"), fr.Binary(), "one of several values task=fr.Classes"),
+    ]
+    for expression, task, told in wrong:
+        with pytest.raises(DefinitionError, match=re.escape(told).replace(r"\.\*", ".*")):
+            check_row_wise(expression, SCHEMA, WHERE, label=task)

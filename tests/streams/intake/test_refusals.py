@@ -14,7 +14,8 @@ from freshet.schemas.events.schema import EventSchema
 from freshet.schemas.sizes import KEY_BYTES
 from freshet.schemas.topics import impute
 from freshet.schemas.topics.topic import Topic
-from freshet.streams.intake.task import CleanRoute, IntakePlan, IntakeTask, LabelRoute
+from freshet.streams.intake.task import CleanRoute, IntakePlan, IntakeTask
+from freshet.streams.labels.routes import LabelRoute
 from tests.streams.intake.test_task import Logs, counts, flat
 from tests.streams.toy_events import Sent, batch
 
@@ -100,7 +101,12 @@ def test_a_label_that_is_neither_0_nor_1_is_a_dead_letter_and_never_learned(valu
     # Null is declared to be no label: it is none, and no dead letter.
     learned = [row[4] for row in logs["outcomes", 0]]
     assert learned == ([1.0, 1.0, 0.0, None] if not wrong else [1.0, 0.0, None])
-    assert len(logs["by_user", 0]) == len(learned)
+    # The event is none of the label's: views have it, and its own fate is as of the others.
+    assert len(logs["by_user", 0]) == 4
+    assert counts(task) == {"applied": 4}
+    bad = len(wrong)
+    told = {"used": 3 - bad, "null": 1, "bad": bad, "without_id": 0}
+    assert task.facts()["label_fates"] == {"outcomes": told}
 
 
 def test_a_label_of_several_fields_that_is_no_number_names_none_of_them() -> None:
@@ -114,7 +120,7 @@ def test_labels_see_what_was_filled_in_and_repeats_of_a_bad_one_are_repeats() ->
     task = task_of(LABEL, x=impute.constant(7.0))
     logs = taken(task, {"x": None}, {"id": "v0", "x": 1.0}, {"x": 1.0})
     assert dead(logs) == [("bad_label", "x", 0)]
-    assert counts(task) == {"applied": 1, "deduplicated": 1, "dead:bad_label": 1}
+    assert counts(task) == {"applied": 2, "deduplicated": 1}
 
 
 @pytest.mark.parametrize("number", [2**53 + 1, 2**63 - 1, -(2**63), -(2**53) - 1, 0])

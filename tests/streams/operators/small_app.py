@@ -25,8 +25,9 @@ from freshet.schemas.topics.topic import Freshness
 from freshet.schemas.wire import blocks
 from freshet.schemas.wire.messages import Cut, Message, Progress, Setting, Tick
 from freshet.streams.control.channels import Follower, send
-from freshet.streams.intake.task import CleanRoute, IntakePlan, IntakeTask, LabelRoute
+from freshet.streams.intake.task import CleanRoute, IntakePlan, IntakeTask
 from freshet.streams.join.task import JoinTask
+from freshet.streams.labels.routes import LabelRoute
 from freshet.streams.operators.checkpoints import Checkpoints, kept_as
 from freshet.streams.operators.loop import Job, Operator, Place, Rhythm
 from freshet.streams.operators.reading import MAX_RECORDS
