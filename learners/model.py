@@ -26,7 +26,7 @@ from freshet.schemas.declared import brief, check_each, check_kind
 from freshet.schemas.errors import DefinitionError
 from freshet.schemas.events.field import KEY_TYPES
 from freshet.schemas.models.conditions import FALL_BACK, GO_ON, MISSING_INPUTS, HoldWhen
-from freshet.schemas.models.tasks import BINARY, DEFAULT_TASK, OF_TASKS, TASKS, Task
+from freshet.schemas.models.tasks import DEFAULT_TASK, OF_TASKS, TASKS, Task
 from freshet.schemas.models.vectors import VectorSchema
 from freshet.schemas.topics.derivations import Derivation
 from freshet.schemas.topics.digests import Facts, digest_of, fields_read, of_expression, of_field
