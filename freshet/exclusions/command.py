@@ -122,8 +122,8 @@ def take_out(run_dir: str, asked: Asked, console: Console) -> int:
 SAID = {
     Done.ASKED: "is asked for; it goes on where this command is interrupted",
     Done.AT_START: "holds from the next start of the run on",
-    Done.AT_STARTS: "holds of each role from its next start on, since they are on several machines: "
-    "what runs answers as it did until all of them are started again, intake first",
+    Done.AT_STARTS: "holds of each role from its next start on, since they are on several "
+    "machines: what runs answers as it did until all of them are started again, intake first",
 }
 
 

@@ -19,8 +19,8 @@ from freshet.schemas.models.spans import Span
 
 def learned_later_by_conditions(run: OpenedRun, model: Model, by: str) -> list[Return]:
     """For each declared lineage that conditions of the model held, one that goes on from before the
-    newest of these spans, and those that it overlaps, and learns them. Raises `RequestError` where there is no such span, or one
-    kept nothing of then."""
+    newest of these spans, and those that it overlaps, and learns them. Raises `RequestError` where
+    there is no such span, or one kept nothing of then."""
     url = run.settings.checkpoints_url
     identity = run.log.bounds(run.app.examples_log_of(model)).identity
     found = []
