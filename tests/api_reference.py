@@ -44,7 +44,18 @@ PAGES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     ),
     "models": (
         "Models, their labels and fallbacks",
-        ("Model", "Label", "on_demand", "heuristic", "constant", "HoldWhen", "ReleaseConfig"),
+        (
+            "Model",
+            "Label",
+            "Binary",
+            "Classes",
+            "Regression",
+            "on_demand",
+            "heuristic",
+            "constant",
+            "HoldWhen",
+            "ReleaseConfig",
+        ),
     ),
     "learners": ("Learners", ("Baseline", "HashedLogistic", "River", "TorchCtr")),
     "values": (
