@@ -46,10 +46,10 @@ PAGES: Mapping[str, tuple[str, tuple[str, ...]]] = {
         "Models, their labels and fallbacks",
         (
             "Model",
+            "Label",
             "Binary",
             "Classes",
             "Regression",
-            "Label",
             "on_demand",
             "heuristic",
             "constant",

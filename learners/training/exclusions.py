@@ -177,8 +177,8 @@ class Exclusions:
 
 
 def _answers(fixed: Fixed) -> pl.Series:
-    """What was answered: of classes the probability of the one that was most probable, of a regression
-    the number."""
+    """What was answered: of classes the probability of the one that was most probable, of a
+    regression the number."""
     import polars as pl
 
     answers = np.ascontiguousarray(fixed["p"]).astype(np.float64)

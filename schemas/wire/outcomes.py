@@ -7,7 +7,8 @@ again. Its texts (`TEXTS`) vary in length: the id's canonical text, its categori
 `freshet.schemas.text.keys` does, and the lineage.
 
 Of the stamps, `request` is 128 bits of what the request said, so that a repeated question can be
-told from another one for the same id; `p` the answer (of classes `[k]`, one for each in order); `asked_at` the app's clock (`as_of`, ms);
+told from another one for the same id; `p` the answer (of classes `[k]`, one for each in order);
+`asked_at` the app's clock (`as_of`, ms);
 `model_lag` and `value_age` are in ms (-1: unknown); `snapshot` is its number (-1: none); `rung` the
 index in `RUNGS`; `sequence` counts the scorer instance's predictions.
 """

@@ -82,7 +82,8 @@ class TensorSpec:
 
 @dataclass(frozen=True, slots=True)
 class ModelCard:
-    """What a model expects, what it predicts, and the snapshots that it can answer from, newest first."""
+    """What a model expects, what it predicts, and the snapshots that it can answer from, newest
+    first."""
 
     name: str
     inputs: tuple[TensorSpec, ...]

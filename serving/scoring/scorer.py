@@ -71,8 +71,8 @@ class Logging(NamedTuple):
 
 
 class Answered(NamedTuple):
-    """Answers float64 `[n]`, of classes `[n, k]`, the snapshot that they came from (None: of no model) and its
-    lag (-1: none), and the rung."""
+    """Answers float64 `[n]`, of classes `[n, k]`, the snapshot that they came from (None: of no
+    model) and its lag (-1: none), and the rung."""
 
     p: F64
     live: LiveModel | None

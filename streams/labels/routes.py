@@ -40,8 +40,8 @@ class LabelRoute:
 
 class Labelled(NamedTuple):
     """Of events that are labels of a model: those that go to its log, by their `places` among the
-    rows that were asked (bool `[n]`), with their `values` (float64 with nulls); the rows whose label
-    is `bad`, and what each said (`said`); and how many had no prediction's id."""
+    rows that were asked (bool `[n]`), with their `values` (float64 with nulls); the rows whose
+    label is `bad`, and what each said (`said`); and how many had no prediction's id."""
 
     places: npt.NDArray[np.bool_]
     rows: Rows
