@@ -210,4 +210,4 @@ def warm(predictor: Predictor, schema: VectorSchema) -> list[str]:
     time."""
     golden = golden_vectors(schema)
     predictor.predict(golden_vectors(schema, 1))
-    return wrong_answers(predictor.predict(golden), len(golden))
+    return wrong_answers(predictor.predict(golden), len(golden), schema.task)

@@ -6,6 +6,7 @@ Signatures, digest and size are checked where the snapshot is read, before anyth
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,10 +17,12 @@ from freshet.learners.contract import Arrays, Predictor
 from freshet.learners.snapshots.files import MOST_BYTES
 from freshet.learners.snapshots.golden import ANSWERS, golden_vectors
 from freshet.schemas.models.manifest import Manifest, made_for, why_not_for
+from freshet.schemas.models.tasks import CLASSES, DEFAULT_TASK, REGRESSION, Task
 from freshet.schemas.models.vectors import F64, VectorSchema
 
 # float32 sums in another order; a predictor that reads its arrays wrongly is far off
 SAME_ANSWER = 1e-3
+SUM_OFF = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +74,7 @@ def qualify(
         seconds = time.perf_counter() - start
         # Predicting must change nothing; a learner that learns by it is seen here.
         repeated = predictor.predict(golden)
-        reasons = wrong_answers(answers, len(golden)) or _unlike_the_trainers(
+        reasons = wrong_answers(answers, len(golden), schema.task) or _unlike_the_trainers(
             answers, candidate.manifest
         )
     # whatever is wrong with a snapshot is a reason to refuse it, and no error of ours
@@ -87,19 +90,28 @@ def qualify(
     return Sound(answers)
 
 
-def wrong_answers(probabilities: F64, rows: int) -> list[str]:
-    """Reasons why these are no probabilities for `rows` rows; the loader asks this once more before
-    it swaps."""
-    if probabilities.shape != (rows,):
+def wrong_answers(probabilities: F64, rows: int, task: Task = DEFAULT_TASK) -> list[str]:
+    """Reasons why these are no answers of the task for `rows` rows; the loader asks this once more
+    before it swaps."""
+    shape: tuple[int, ...] = (rows,)
+    if task.kind == CLASSES:
+        shape = (rows, task.width)
+    if probabilities.shape != shape:
         return [f"predicts shape {probabilities.shape} for {rows} rows"]
     wrong = int((~np.isfinite(probabilities)).sum())
     if wrong:
         return [f"{wrong} of {rows} golden predictions are not finite"]
+    if task.kind == REGRESSION:
+        return []
     # The ends themselves are certainty, of which one mistake costs an infinite log loss.
     lowest = probabilities.min()
     highest = probabilities.max()
     if lowest <= 0 or highest >= 1:
         return [f"golden predictions from {lowest:.3g} to {highest:.3g} leave (0, 1)"]
+    if task.kind == CLASSES:
+        off = float(np.abs(probabilities.sum(axis=1) - 1).max())
+        if off > SUM_OFF:
+            return [f"probabilities of a row add up to 1 but for {off:.3g}, {SUM_OFF:g} is allowed"]
     return []
 
 
@@ -111,7 +123,11 @@ def _unlike_the_trainers(probabilities: F64, manifest: Manifest) -> list[str]:
         return []
     if len(told) != len(probabilities):
         return [f"the trainer answered {len(told)} golden vectors, there are {len(probabilities)}"]
-    moved = float(np.abs(probabilities - np.array(told)).max())
+    own = np.array(told)
+    if own.shape != probabilities.shape:
+        return [f"the trainer answered shape {own.shape}, these are {probabilities.shape}"]
+    # A number is as exact as it is large; probabilities are all below 1.
+    moved = float((np.abs(probabilities - own) / np.maximum(1.0, np.abs(own))).max())
     if moved > SAME_ANSWER:
         return [
             f"golden predictions differ from the trainer's own by up to {moved:.4f}, "
@@ -138,14 +154,24 @@ def _not_finite(arrays: Arrays) -> list[str]:
     ]
 
 
-def moved(probabilities: F64, before: F64) -> float:
-    """The mean |Δlogit| between two answers to the golden vectors."""
-    return float(np.abs(_logit(probabilities) - _logit(before)).mean())
+def moved(answers: F64, before: F64, task: Task = DEFAULT_TASK, spread: float = math.nan) -> float:
+    """How far two answers to the golden vectors are from each other. The mean |Δlogit|, of classes
+    that of each one against all others, weighted by their mean probability: of two classes it is
+    that of a binary task. Of numbers the mean |Δ| in `spread`s of the labels; 0 where that is not
+    known yet."""
+    if task.kind == REGRESSION:
+        apart = float(np.abs(answers - before).mean())
+        # Labels that are all alike have no spread: nothing then says what is far.
+        return apart / spread if spread > 0 else 0.0
+    by_answer = np.abs(_logit(answers) - _logit(before))
+    if task.kind == CLASSES:
+        by_answer = (by_answer * (answers + before) / 2).sum(axis=1)
+    return float(by_answer.mean())
 
 
 def is_flat(probabilities: F64, before: F64) -> bool:
     """Whether `probabilities` tell no golden vectors apart, and `before` do."""
-    return bool(np.ptp(probabilities) == 0 and np.ptp(before) > 0)
+    return bool(np.ptp(probabilities, axis=0).max() == 0 and np.ptp(before, axis=0).max() > 0)
 
 
 def _logit(probabilities: F64) -> F64:
