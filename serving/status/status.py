@@ -427,9 +427,11 @@ class ModelFigures(msgspec.Struct, frozen=True, kw_only=True):
     role that the served snapshot waits for most (it is `behind` by it). `baseline` is the lineage
     it is held against; references are of the labels that what was served is judged by. `missing`
     are inputs that it lacks now, and `missing_inputs` is what it does then. `past` is set while
-    columns of it are computed of the past."""
+    columns of it are computed of the past. `task` is what it predicts: `binary`, `classes` or
+    `regression`."""
 
     name: str
+    task: str = "binary"
     served: Served | None = None
     baseline: str = ""
     lag_ms: int | None = None
