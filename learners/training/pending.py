@@ -34,7 +34,8 @@ class Pending:
         self._p = np.zeros((capacity, *self._shape))
 
     def put(self, ask: I64, asked_at: I64, p: F64) -> None:
-        """Hold predictions float64 `[n]` or `[n, width]` of questions numbered `ask` at `asked_at` (ms)."""
+        """Hold predictions float64 `[n]` or `[n, width]` of questions numbered `ask` at `asked_at`
+        (ms)."""
         if not len(ask):
             return
         while self._would_lose(ask, asked_at):

@@ -17,7 +17,8 @@ from freshet.serving.release.servable import Servable
 def lineage_standing(
     lineage: str, cut: Cut | None, servable: Servable, task: Task = DEFAULT_TASK
 ) -> LineageStanding:
-    """Of the loss by which answers of the task are compared. A lineage that has cut nothing yet has no loss; it takes part, so that it can be named."""
+    """Of the loss by which answers of the task are compared. A lineage that has cut nothing yet
+    has no loss; it takes part, so that it can be named."""
     examples = 0
     loss = math.nan
     if cut is not None:
