@@ -11,8 +11,9 @@ from freshet.schemas.errors import DefinitionError
 class ReleaseConfig:
     """When another lineage of a model takes over from the one that is served, the champion.
 
-    Decided once all lineages have cut their snapshots of a tick, from the mean log loss of each
-    over its newest labels (up to 5,000), each predicted before it was learned. Only lineages with
+    Decided once all lineages have cut their snapshots of a tick, from the mean loss of each (log
+    loss; of a regression squared error, so that all margins are shares and have no unit) over its
+    newest labels (up to 5,000), each predicted before it was learned. Only lineages with
     an approved snapshot count. The first champion is the best of them, as far as is known.
 
     Source: prequential losses (Dawid, "Present position and potential developments: some personal

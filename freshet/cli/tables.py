@@ -35,7 +35,26 @@ SIGNS = {
 }
 STATES = {"running": "green", "held": "yellow"}
 WALL = "%-d %b %H:%M:%S"
-QUALITY = ("AUC", "norm. entropy", "log loss", "accuracy", "calibration")
+# The figures of each task: their names here and in a status. MAE, RMSE and bias are in the label's
+# unit.
+QUALITY: dict[str, dict[str, str]] = {
+    "binary": {
+        "AUC": "auc",
+        "norm. entropy": "ne",
+        "log loss": "log_loss",
+        "accuracy": "accuracy",
+        "calibration": "calibration",
+    },
+    "classes": {
+        "accuracy": "accuracy",
+        "macro F1": "macro_f1",
+        "norm. entropy": "ne",
+        "log loss": "log_loss",
+        "calibration": "calibration",
+    },
+    "regression": {"MAE": "mae", "RMSE": "rmse", "bias": "bias", "squared error": "squared_error"},
+}
+ROUNDED = ("accuracy", "calibration")  # to three places, all others to four
 ROLES = ("role", "state", "pid", "restarts", "memory MB", "last exit")
 PAST = ("view from the past", "state", "records", "left", "per s", "done in", "waits for")
 PAST_COLUMNS = (
@@ -49,7 +68,7 @@ PAST_COLUMNS = (
     "done in",
     "waits for",
 )
-LINEAGES = ("lineage", "alias", "snapshot", "refused", "examples", *QUALITY)
+LINEAGES = ("lineage", "alias", "snapshot", "refused", "examples")
 
 
 def show_status(status: Status, console: Console) -> None:
@@ -203,12 +222,16 @@ def show_models(status: Status, console: Console) -> None:
             since = moment(served.since_ms)
             text = f"{served.lineage} snapshot {served.number}, since {since}"
         console.print(marked("[bold]model {}[/]  serves {}", model.name, text))
-        console.print(table(*LINEAGES, rows=[*_lineages(model), *_references(model)]))
+        console.print(
+            table(*LINEAGES, *QUALITY[model.task], rows=[*_lineages(model), *_references(model)])
+        )
         _show_decisions(model, console)
         for field in dict.fromkeys(
             of_value.field for line in model.lineages for of_value in line.slices
         ):
             title = f"NE, calibration by {field}"
+            if model.task == "regression":
+                title = f"MAE, bias by {field}"
             console.print(
                 table(
                     title, *(lineage.name for lineage in model.lineages), rows=_slices(model, field)
@@ -343,7 +366,7 @@ def _lineages(model: ModelFigures) -> Iterable[list[str]]:
             number,
             str(lineage.refusals),
             count(lineage.examples),
-            *_quality(lineage.overall),
+            *_quality(lineage.overall, model.task),
         ]
 
 
@@ -356,7 +379,7 @@ def _references(model: ModelFigures) -> Iterable[list[str]]:
     )
     for name, quality in (("(prior)", most.prior), ("(no change)", most.no_change)):
         if quality.n:
-            yield [name, "", DASH, DASH, count(quality.n), *_quality(quality)]
+            yield [name, "", DASH, DASH, count(quality.n), *_quality(quality, model.task)]
 
 
 def _slices(model: ModelFigures, field: str) -> Iterable[list[Cell]]:
@@ -368,21 +391,20 @@ def _slices(model: ModelFigures, field: str) -> Iterable[list[Cell]]:
     # By the count of the last lineage that has the value: they differ by little.
     for value in sorted(most, key=lambda value: -most[value]):
         cells = [slices.get(value, Quality()) for slices in found]
-        yield [value, *(_cell(quality) for quality in cells)]
+        yield [value, *(_cell(quality, model.task) for quality in cells)]
 
 
-def _cell(quality: Quality) -> Text:
+def _cell(quality: Quality, task: str) -> Text:
     figures = fixed(quality.ne), fixed(quality.calibration, 2), count(quality.n)
+    if task == "regression":
+        figures = fixed(quality.mae), fixed(quality.bias, 2), count(quality.n)
     return marked("{} {} [dim]n {}[/]", *figures)
 
 
-def _quality(quality: Quality) -> list[str]:
+def _quality(quality: Quality, task: str) -> list[str]:
     return [
-        fixed(quality.auc, 4),
-        fixed(quality.ne, 4),
-        fixed(quality.log_loss, 4),
-        fixed(quality.accuracy),
-        fixed(quality.calibration),
+        fixed(getattr(quality, name), 3 if name in ROUNDED else 4)
+        for name in QUALITY[task].values()
     ]
 
 

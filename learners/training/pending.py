@@ -19,18 +19,23 @@ class Pending:
     An entry may be overwritten once it is older than `keep_ms`; until then the ring grows instead.
     """
 
-    def __init__(self, keep_ms: int) -> None:
+    def __init__(self, keep_ms: int, width: int = 1) -> None:
         self.keep_ms = keep_ms
+        # One number an answer is `[n]`, as ever; several are `[n, width]`.
+        self._shape: tuple[int, ...] = ()
+        if width > 1:
+            self._shape = (width,)
         self._resize(1 << 10)
 
     def _resize(self, capacity: int) -> None:
         # -1 is an empty place: numbers begin at 0.
         self._ask = np.full(capacity, -1, np.int64)
         self._at = np.zeros(capacity, np.int64)
-        self._p = np.zeros(capacity)
+        self._p = np.zeros((capacity, *self._shape))
 
     def put(self, ask: I64, asked_at: I64, p: F64) -> None:
-        """Hold predictions float64 `[n]` of questions numbered `ask` at `asked_at` (ms)."""
+        """Hold predictions float64 `[n]` or `[n, width]` of questions numbered `ask` at `asked_at`
+        (ms)."""
         if not len(ask):
             return
         while self._would_lose(ask, asked_at):
@@ -57,9 +62,11 @@ class Pending:
         self._p[place] = p
 
     def get(self, ask: I64) -> F64:
-        """Predictions `[n]`, NaN for questions that this lineage was not asked."""
+        """Predictions `[n]` or `[n, width]`, NaN for questions that this lineage was not
+        asked."""
         place = ask % len(self._ask)
-        return np.where(self._ask[place] == ask, self._p[place], np.nan)
+        held = (self._ask[place] == ask).reshape(-1, *(1 for _ in self._shape))
+        return np.where(held, self._p[place], np.nan)
 
     def dump(self) -> dict[str, npt.NDArray[Any]]:
         return {"pending_ask": self._ask, "pending_at": self._at, "pending_p": self._p}

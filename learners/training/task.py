@@ -18,12 +18,11 @@ import numpy.typing as npt
 from freshet.learners.contract import Learner
 from freshet.learners.holding.watch import UNDECLARED, Watch, Watching
 from freshet.learners.started import Start
+from freshet.learners.training import by_task
 from freshet.learners.training.exclusions import Exclusions
 from freshet.learners.training.open_step import Open, at_places, dumped, joined, piece, restored
 from freshet.learners.training.past_columns import PastColumns
 from freshet.learners.training.pending import Pending
-from freshet.learners.training.prequential import Quality, RollingQuality, SliceQuality
-from freshet.learners.training.references import References
 from freshet.learners.training.skips import Skips
 from freshet.schemas.errors import SchemaError
 from freshet.schemas.models.layout import Layout
@@ -137,11 +136,12 @@ class TrainTask:
         # changes: from which offset on, snapshot_every and label_wait (ms)
         self._settings: list[list[int]] = []
         # A label may still correct an expiry for one more wait: until then it is scored.
-        self._pending = Pending(2 * plan.label_wait_ms)
-        self._quality = Quality()
-        self._rolling = RollingQuality(ROLLING_EXAMPLES)
-        self._references = References(ROLLING_EXAMPLES)
-        self._by_slice = {s: SliceQuality() for s in plan.slices}
+        task = plan.vectors.task
+        self._pending = Pending(2 * plan.label_wait_ms, task.width)
+        self._quality = by_task.quality(task)
+        self._rolling = by_task.rolling(task, ROLLING_EXAMPLES)
+        self._references = by_task.references(task, ROLLING_EXAMPLES)
+        self._by_slice = {s: by_task.sliced(task) for s in plan.slices}
         self._cursors = Cursors()
         self._ticks = Ticks()
         self._tick = self._cut_tick = blocks.NO_TICK
@@ -304,7 +304,7 @@ class TrainTask:
         y = rows.label[answered]
         # NaN: asked before this lineage began, or before somebody read its columns: it never
         # answered that.
-        known = np.isfinite(p)
+        known = by_task.known(self._plan.vectors.task, p)
         p = p[known]
         y = y[known]
         if not len(p):
@@ -420,9 +420,11 @@ class TrainTask:
         # Every dump holds everything, so the newest alone is read.
         state = deltas[-1] if deltas else base
         self._learner.restore(_under(state, "learner."))
-        self._quality = Quality.restored(_under(state, "quality."))
-        self._rolling = RollingQuality.restored(_under(state, "rolling."))
-        self._references = References.restored(_under(state, "references."))
+        task = self._plan.vectors.task
+        self._quality = by_task.quality(task, _under(state, "quality."))
+        self._rolling = by_task.rolling(task, ROLLING_EXAMPLES, _under(state, "rolling."))
+        kept = _under(state, "references.")
+        self._references = by_task.references(task, ROLLING_EXAMPLES, kept)
         self._by_slice = {s: self._restored_slice(state, s) for s in self._plan.slices}
         self._pending.load(state)
         self._cursors.load(state["cursors"])
@@ -438,12 +440,12 @@ class TrainTask:
             self._settings = settings
             self._take_on(*settings[-1][1:])
 
-    def _restored_slice(self, state: Mapping[str, npt.NDArray[Any]], name: str) -> SliceQuality:
+    def _restored_slice(
+        self, state: Mapping[str, npt.NDArray[Any]], name: str
+    ) -> by_task.SlicedFigures:
         """A slice that was declared after the checkpoint is counted from here on."""
         kept = _under(state, f"slice.{name}.")
-        if not kept:
-            return SliceQuality()
-        return SliceQuality.restored(kept)
+        return by_task.sliced(self._plan.vectors.task, kept or None)
 
 
 def _under(state: Mapping[str, npt.NDArray[Any]], prefix: str) -> Arrays:

@@ -30,14 +30,22 @@ _TASK = re.compile(r"([a-z_]+):(.+):([0-9]{1,6})", re.DOTALL)
 
 
 class Quality(msgspec.Struct, frozen=True):
-    """`freshet.learners.training.prequential.Figures` as JSON."""
+    """Figures of any task as JSON (`freshet.learners.training.by_task`): those that a task has
+    not are not told."""
 
     n: Count
-    auc: float | None
-    normalised_entropy: float | None
-    calibration: float | None
-    log_loss: float | None
+    auc: float | None = None
+    normalised_entropy: float | None = None
+    calibration: float | None = None
+    log_loss: float | None = None
     accuracy: float | None = None
+    macro_f1: float | None = None
+    calibration_error: float | None = None
+    counts: list[Count] = []
+    mae: float | None = None
+    rmse: float | None = None
+    bias: float | None = None
+    squared_error: float | None = None
 
 
 class References(msgspec.Struct, frozen=True):

@@ -350,6 +350,9 @@ def calibration(status: Status, recent: Recent, bounds: AlertBounds) -> Iterator
     lowest, highest = bounds.red_calibration
     for model in status.models:
         found = model.rolling.calibration
+        # Of classes it is about confidence, and a number has none.
+        if model.task != "binary":
+            continue
         if found is None or model.rolling.n < bounds.labelled or low <= found <= high:
             continue
         much = f"only {found:.2f} of"

@@ -93,6 +93,7 @@ class ModelBoard:
         base = told.get(self._baseline, NOTHING)
         return s.ModelFigures(
             name=self.model.name,
+            task=self.model.task.kind,
             served=self._served(),
             baseline=self._baseline,
             lag_ms=self._lag(now_ms),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -11,10 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from freshet.learners.model import Model
-from freshet.learners.training.prequential import Figures, Quality, RollingQuality, SliceQuality
-from freshet.learners.training.references import ReferenceFigures, References
+from freshet.learners.training import by_task
+from freshet.learners.training.prequential import RollingQuality
 from freshet.schemas.errors import SchemaError
 from freshet.schemas.models.layout import Layout
+from freshet.schemas.models.tasks import BINARY
 from freshet.schemas.text.keys import key_of, parts_of
 from freshet.schemas.wire import blocks, outcomes
 from freshet.serving.status import status as s
@@ -50,11 +52,15 @@ class ServedQuality:
         self._model = model
         self._layout = Layout.of(model.vectors)
         self._at = {f: model.vectors.categories.index(f) for f in model.slices}
-        self._overall = Quality()
-        self._rolling = RollingQuality(ROLLING)
-        self._newest = RollingQuality(CALIBRATED)
-        self._references = References(ROLLING)
-        self._slices = {f: SliceQuality() for f in model.slices}
+        task = model.task
+        self._overall = by_task.quality(task)
+        self._rolling = by_task.rolling(task, ROLLING)
+        # What is no probability of true has no diagram of them.
+        self._newest: RollingQuality | None = None
+        if task.kind == BINARY:
+            self._newest = RollingQuality(CALIBRATED)
+        self._references = by_task.references(task, ROLLING)
+        self._slices = {f: by_task.sliced(task) for f in model.slices}
         self._rungs = np.zeros(len(outcomes.RUNGS), np.int64)
         self._reckoned = 0
         self._cursors = Cursors()
@@ -107,7 +113,6 @@ class ServedQuality:
         parts: dict[str, Any] = {
             "overall": self._overall.checkpoint(),
             "rolling": self._rolling.checkpoint(),
-            "newest": self._newest.checkpoint(),
             "references": self._references.checkpoint(),
             "skew": self._skew.arrays(),
             "own": {
@@ -116,6 +121,8 @@ class ServedQuality:
                 "cursors": self._cursors.dump(),
             },
         }
+        if self._newest is not None:
+            parts["newest"] = self._newest.checkpoint()
         for at, table in enumerate(self._slices.values()):
             parts[f"slice{at}"] = table.checkpoint()
         return {
@@ -135,12 +142,14 @@ class ServedQuality:
                 if key.startswith(begin)
             }
 
-        self._overall = Quality.restored(part("overall"))
-        self._rolling = RollingQuality.restored(part("rolling"))
-        self._newest = RollingQuality.restored(part("newest"))
-        self._references = References.restored(part("references"))
+        task = self._model.task
+        self._overall = by_task.quality(task, part("overall"))
+        self._rolling = by_task.rolling(task, ROLLING, part("rolling"))
+        if self._newest is not None:
+            self._newest = RollingQuality.restored(part("newest"))
+        self._references = by_task.references(task, ROLLING, part("references"))
         for at, name in enumerate(self._slices):
-            self._slices[name] = SliceQuality.restored(part(f"slice{at}"))
+            self._slices[name] = by_task.sliced(task, part(f"slice{at}"))
         self._skew.restore(kept.skew, part("skew"))
         own = part("own")
         self.asked, self.labelled, self.expired = own["counts"].tolist()
@@ -191,7 +200,8 @@ class ServedQuality:
         p = np.ascontiguousarray(rows.fixed["p"][at])
         y = rows.label[at]
         for quality in (self._overall, self._rolling, self._newest):
-            quality.update(p, y)
+            if quality is not None:
+                quality.update(p, y)
         self._references.update(y)
         if self._slices:
             self._take_slices(rows.texts["categories"].take(at).to_arrow().to_pylist(), p, y)
@@ -232,36 +242,44 @@ class ServedQuality:
         self.skew = self._skew.figures()
 
 
-def quality_of(f: Figures) -> s.Quality:
+def quality_of(f: by_task.Told) -> s.Quality:
     return told_quality(f.as_json())
 
 
-def told_quality(f: dict[str, Any] | None) -> s.Quality:
-    """Figures as a trainer tells them (`freshet.learners.training.prequential.Figures` as JSON)."""
+def told_quality(f: Mapping[str, Any] | None) -> s.Quality:
+    """Figures of any task, as a trainer tells them (`freshet.learners.training.by_task`)."""
     if not f:
         return s.Quality()
     return s.Quality(
         n=f["n"],
-        auc=f["auc"],
-        ne=f["normalised_entropy"],
-        calibration=f["calibration"],
-        log_loss=f["log_loss"],
+        auc=f.get("auc"),
+        ne=f.get("normalised_entropy"),
+        calibration=f.get("calibration"),
+        log_loss=f.get("log_loss"),
         accuracy=f.get("accuracy"),  # trainers of 0.1 did not tell it
+        macro_f1=f.get("macro_f1"),
+        calibration_error=f.get("calibration_error"),
+        mae=f.get("mae"),
+        rmse=f.get("rmse"),
+        bias=f.get("bias"),
+        squared_error=f.get("squared_error"),
     )
 
 
-def references_of(f: ReferenceFigures) -> s.References:
+def references_of(f: by_task.Told) -> s.References:
     return told_references(f.as_json())
 
 
-def told_references(f: dict[str, Any] | None) -> s.References:
+def told_references(f: Mapping[str, Any] | None) -> s.References:
     """As a trainer tells them (`freshet.learners.training.references.ReferenceFigures` as JSON)."""
     if not f:
         return s.References()
     return s.References(prior=told_quality(f["prior"]), no_change=told_quality(f["no_change"]))
 
 
-def _calibration(newest: RollingQuality) -> tuple[s.CalibrationBin, ...]:
+def _calibration(newest: RollingQuality | None) -> tuple[s.CalibrationBin, ...]:
+    if newest is None:
+        return ()
     return tuple(
         s.CalibrationBin(
             low=i / BINS,

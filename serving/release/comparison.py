@@ -6,6 +6,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
+from freshet.schemas.models.losses import loss_of
+from freshet.schemas.models.tasks import DEFAULT_TASK, Task
 from freshet.schemas.models.vectors import F64
 from freshet.schemas.wire.messages import Cut
 from freshet.serving.release.gate import GateBounds, GateStanding, Reference
@@ -27,26 +29,34 @@ class Comparison:
 
     approved: Approved | None = None
     held_since_ms: int | None = None
+    task: Task = DEFAULT_TASK
     _before: F64 | None = None
     _agreeing: int = 0
 
     def standing(self, cut: Cut, answers: F64, bounds: GateBounds) -> GateStanding:
         """Of a sound cut with these answers, for the gate. Called once for each."""
-        alike = self._before is not None and moved(answers, self._before) <= bounds.divergence
+        rolling = cut.stats["rolling"]
+        # Trainers of an older run say nothing of references.
+        prior = ((cut.stats.get("references") or {}).get("rolling") or {}).get("prior") or {}
+        # How far labels spread about their mean is what numbers are far or near by.
+        spread = _number(prior.get("rmse"))
+        before = self._before
+        alike = (
+            before is not None and moved(answers, before, self.task, spread) <= bounds.divergence
+        )
         if not alike:
             self._agreeing = 0
         self._agreeing += 1  # with itself
         self._before = answers
-        rolling = cut.stats["rolling"]
-        # Trainers of an older run say nothing of references.
-        prior = (cut.stats.get("references") or {}).get("rolling") or {}
+        loss = loss_of(self.task)
         facts = GateStanding(
             examples=examples_of(cut),
             tick_ms=cut.tick,
             agreeing=self._agreeing,
             held_since_ms=self.held_since_ms,
-            loss=_number(rolling.get("log_loss")),
-            prior_loss=_number((prior.get("prior") or {}).get("log_loss")),
+            kind=self.task.kind,
+            loss=_number(rolling.get(loss)),
+            prior_loss=_number(prior.get(loss)),
         )
         if self.approved is None:
             return facts
@@ -54,7 +64,7 @@ class Comparison:
         return replace(
             facts,
             reference=Reference(last.number, last.examples),
-            moved=moved(answers, last.answers),
+            moved=moved(answers, last.answers, self.task, spread),
             flat=is_flat(answers, last.answers),
         )
 

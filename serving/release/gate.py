@@ -13,11 +13,13 @@ import math
 from dataclasses import dataclass
 
 from freshet.schemas.durations import HOUR_MS, text_of
+from freshet.schemas.models.tasks import BINARY, REGRESSION
 
 
 @dataclass(frozen=True, slots=True)
 class GateBounds:
-    """`divergence` is the mean |Δlogit| on the golden vectors; it is generous, since a model that
+    """`divergence` is the mean |Δlogit| on the golden vectors (of a regression: the mean |Δ| in
+    spreads of its labels); it is generous, since a model that
     learns should move."""
 
     divergence: float = 3.0
@@ -57,6 +59,7 @@ class GateStanding:
     held_since_ms: int | None = None
     loss: float = math.nan
     prior_loss: float = math.nan
+    kind: str = BINARY
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,15 +98,19 @@ def _difference(state: GateStanding, reference: Reference, bounds: GateBounds) -
     if state.flat:
         apart = f"snapshot {reference.number} tells them apart"
         return f"it answers the same to every golden vector, and {apart}"
-    moved = (
-        f"golden predictions moved by {state.moved:.2f} in logit from snapshot {reference.number}"
-    )
+    unit = "in logit"
+    if state.kind == REGRESSION:
+        unit = "spreads of the labels"
+    moved = f"golden predictions moved by {state.moved:.2f} {unit} from snapshot {reference.number}"
     return f"{moved}, {bounds.divergence:.2f} are allowed"
 
 
 def _way_out(state: GateStanding, worse: bool, left_ms: int, bounds: GateBounds) -> str:
     if worse:
-        against = f"its loss {state.loss:.4f} is above {state.prior_loss:.4f} of the base rate"
+        knows = "base rate"
+        if state.kind != BINARY:
+            knows = "prior"
+        against = f"its loss {state.loss:.4f} is above {state.prior_loss:.4f} of the {knows}"
         return f"{against}; let through in {text_of(left_ms)}, or by freshet approve"
     missing = bounds.agreeing - state.agreeing
     return f"let through once {missing} more agree, in {text_of(left_ms)}, or by freshet approve"

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from freshet.learners.release_config import ReleaseConfig
 from freshet.schemas.durations import HOUR_MS
+from freshet.schemas.models.losses import SQUARED_ERROR
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,34 +20,36 @@ class LineageStanding:
     """A lineage as of now: its newest approved snapshot (None: none yet) and its loss over the
     recent window.
 
-    `examples` are those in the window, `log_loss` their mean (NaN or infinite: unknown)."""
+    `examples` are those in the window, `loss` the mean of theirs (NaN or infinite: unknown)."""
 
     lineage: str
     approved: int | None
     examples: int
-    log_loss: float
+    loss: float
 
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """What challengers are held to beside the champion: the mean log loss over the same window of
+    """What challengers are held to beside the champion: the mean loss over the same window of
     the baseline, which goes on learning. So it bounds each takeover, and not what many of them lose
     together."""
 
     name: str
-    log_loss: float
+    loss: float
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
     """Everything that a decision rests on. `now_ms` and `since_ms` (when the champion was promoted)
-    are app clock."""
+    are app clock; `loss` names the loss where it is not that of a binary task. Margins are shares
+    of it, so they mean the same in whatever unit it is."""
 
     now_ms: int
     champion: str | None
     since_ms: int
     lineages: tuple[LineageStanding, ...]
     reference: Reference | None = None
+    loss: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +84,8 @@ def _rank(lineage: LineageStanding, config: ReleaseConfig) -> tuple[bool, float,
     """Measured ones first, then by loss, then by name."""
     loss = math.inf
     # NaN would leave the order to where it happens to stand.
-    if math.isfinite(lineage.log_loss):
-        loss = lineage.log_loss
+    if math.isfinite(lineage.loss):
+        loss = lineage.loss
     return lineage.examples < config.min_examples, loss, lineage.lineage
 
 
@@ -92,20 +95,21 @@ def _challenge(
     measured = [
         lineage
         for lineage in others
-        if lineage.examples >= config.min_examples and math.isfinite(lineage.log_loss)
+        if lineage.examples >= config.min_examples and math.isfinite(lineage.loss)
     ]
     if not measured:
         return Keep(f"no challenger has {config.min_examples} examples")
     best = min(measured, key=lambda lineage: _rank(lineage, config))
-    if not math.isfinite(champion.log_loss) or champion.examples < config.min_examples:
+    if not math.isfinite(champion.loss) or champion.examples < config.min_examples:
         return Keep(f"{champion.lineage} has {champion.examples} of {config.min_examples} examples")
     gain = 0.0
     # Nobody is better than a champion that is never wrong.
-    if champion.log_loss > 0:
-        gain = 1 - best.log_loss / champion.log_loss
-    versus = (
-        f"{best.lineage} {best.log_loss:.4f} against {champion.lineage} {champion.log_loss:.4f}"
-    )
+    if champion.loss > 0:
+        gain = 1 - best.loss / champion.loss
+    losses = _shown(best.loss, state.loss), _shown(champion.loss, state.loss)
+    versus = f"{best.lineage} {losses[0]} against {champion.lineage} {losses[1]}"
+    if state.loss:
+        versus += f" in {state.loss.replace('_', ' ')}"
     # A margin of 0 asks for any gain, but for one.
     if gain <= 0 or gain < config.margin:
         return Keep(f"{versus}: {_compared(gain)}, {config.margin:.2%} better is needed")
@@ -115,9 +119,16 @@ def _challenge(
         return Keep(f"{versus}, but the champion has stood {stood}")
     reference = state.reference
     # A reference of unknown loss bounds nothing: comparing with NaN is false.
-    if reference is not None and best.log_loss > reference.log_loss * (1 + config.no_worse_by):
-        return Keep(f"{versus}, but {reference.name} has {reference.log_loss:.4f}")
+    if reference is not None and best.loss > reference.loss * (1 + config.no_worse_by):
+        return Keep(f"{versus}, but {reference.name} has {_shown(reference.loss, state.loss)}")
     return Promote(best.lineage, f"{versus}: {_compared(gain)}")
+
+
+def _shown(loss: float, name: str) -> str:
+    """A squared error is as large as its unit makes it: fixed places would hide a small one."""
+    if name == SQUARED_ERROR:
+        return f"{loss:.5g}"
+    return f"{loss:.4f}"
 
 
 def _compared(gain: float) -> str:

@@ -6,6 +6,7 @@ Signatures, digest and size are checked where the snapshot is read, before anyth
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -154,26 +155,24 @@ def _not_finite(arrays: Arrays) -> list[str]:
     ]
 
 
-def moved(probabilities: F64, before: F64, task: Task = DEFAULT_TASK) -> float:
-    """How far two answers to the golden vectors are from each other: the mean |Δlogit| (of classes
-    over all of their probabilities), or of a regression the mean |Δ| in standard deviations of the
-    answers before."""
+def moved(answers: F64, before: F64, task: Task = DEFAULT_TASK, spread: float = math.nan) -> float:
+    """How far two answers to the golden vectors are from each other. The mean |Δlogit|, of classes
+    that of each one against all others, weighted by their mean probability: of two classes it is
+    that of a binary task. Of numbers the mean |Δ| in `spread`s of the labels; 0 where that is not
+    known yet."""
     if isinstance(task, Regression):
-        spread = float(before.std())
-        # Answers that are all alike have no unit to measure by but their own.
-        unit = spread if spread > 0 else max(1.0, float(np.abs(before).max()))
-        return float(np.abs(probabilities - before).mean()) / unit
-    return float(np.abs(_logit(probabilities) - _logit(before)).mean())
+        apart = float(np.abs(answers - before).mean())
+        # Labels that are all alike have no spread: nothing then says what is far.
+        return apart / spread if spread > 0 else 0.0
+    by_answer = np.abs(_logit(answers) - _logit(before))
+    if isinstance(task, Classes):
+        by_answer = (by_answer * (answers + before) / 2).sum(axis=1)
+    return float(by_answer.mean())
 
 
 def is_flat(probabilities: F64, before: F64) -> bool:
     """Whether `probabilities` tell no golden vectors apart, and `before` do."""
-    return not _spread(probabilities) and _spread(before)
-
-
-def _spread(answers: F64) -> bool:
-    """Whether any two rows differ."""
-    return bool(np.ptp(answers, axis=0).any())
+    return bool(np.ptp(probabilities, axis=0).max() == 0 and np.ptp(before, axis=0).max() > 0)
 
 
 def _logit(probabilities: F64) -> F64:

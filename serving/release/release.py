@@ -24,7 +24,9 @@ from freshet.learners.model import Model
 from freshet.learners.release_config import ReleaseConfig
 from freshet.learners.started import Started
 from freshet.schemas.errors import SnapshotError
+from freshet.schemas.models.losses import loss_of
 from freshet.schemas.models.manifest import Identity
+from freshet.schemas.models.tasks import BINARY
 from freshet.schemas.wire.facts import one_line
 from freshet.schemas.wire.messages import Cut, Message, Ruling, Settled, Verdict
 from freshet.serving.release import gate
@@ -310,9 +312,12 @@ class Release:
         # A learner of a user's own need not know the word.
         return bool(getattr(spec, "servable", True))
 
+    def _new_comparison(self) -> Comparison:
+        return Comparison(task=self.judge.model.task)
+
     def _comparison(self, lineage: str) -> Comparison:
         """What was approved last answers once more after a restart of release."""
-        found = self._comparisons.setdefault(lineage, Comparison())
+        found = self._comparisons.setdefault(lineage, self._new_comparison())
         known = self._servable.current(lineage)
         # Before it acts, approvals of the past go by that are not the last ones.
         if self._acting and found.approved is None and known is not None:
@@ -352,7 +357,7 @@ class Release:
                 self._follow_ruling(refused)
                 self._servable.drop_missing(lineage, self.judge.is_approved)
                 # What later cuts were compared with may be what was just refused.
-                self._comparisons[lineage] = Comparison()
+                self._comparisons[lineage] = self._new_comparison()
                 return replace(refused, reasons=[one_line(f"refused by {ruling.by}")])
             found = self.judge.examine(which)
             if isinstance(found, Unsound):
@@ -361,7 +366,8 @@ class Release:
         except SnapshotError as error:
             return replace(refused, reasons=[one_line(str(error))])
         self._servable.choose(which)
-        comparison = Comparison(approved=Approved(which.number, manifest.examples, found.answers))
+        comparison = self._new_comparison()
+        comparison.approved = Approved(which.number, manifest.examples, found.answers)
         self._comparisons[lineage] = comparison
         return replace(refused, approved=True, reasons=[one_line(f"let through by {ruling.by}")])
 
@@ -410,12 +416,18 @@ class Release:
         self.tell([message])
 
     def _standing(self, tick: int, champion: str | None) -> Standing:
+        task = self.judge.model.task
         lineages = {
-            name: lineage_standing(name, self._newest_cuts.get(name), self._servable)
+            name: lineage_standing(name, self._newest_cuts.get(name), self._servable, task)
             for name in self.lineages
         }
         reference = reference_of(self.judge.model, lineages)
-        return Standing(tick, champion, self._since_ms, tuple(lineages.values()), reference)
+        # Of a binary task everybody knows it, and what was said of one stays as it was.
+        loss = ""
+        if task.kind != BINARY:
+            loss = loss_of(task)
+        standings = tuple(lineages.values())
+        return Standing(tick, champion, self._since_ms, standings, reference, loss)
 
     def _prune(self) -> None:
         """Keep the newest of each lineage, and what may be served. Found by its name, so only the

@@ -7,21 +7,27 @@ from collections.abc import Mapping
 
 from freshet.learners.baseline_learner import Baseline
 from freshet.learners.model import Model
+from freshet.schemas.models.losses import loss_of
+from freshet.schemas.models.tasks import DEFAULT_TASK, Task
 from freshet.schemas.wire.messages import Cut
 from freshet.serving.release.policy import LineageStanding, Reference
 from freshet.serving.release.servable import Servable
 
 
-def lineage_standing(lineage: str, cut: Cut | None, servable: Servable) -> LineageStanding:
-    """A lineage that has cut nothing yet has no loss; it takes part, so that it can be named."""
+def lineage_standing(
+    lineage: str, cut: Cut | None, servable: Servable, task: Task = DEFAULT_TASK
+) -> LineageStanding:
+    """Of the loss by which answers of the task are compared. A lineage that has cut nothing yet
+    has no loss; it takes part, so that it can be named."""
     examples = 0
     loss = math.nan
     if cut is not None:
         rolling = cut.stats["rolling"]
         # In JSON an unknown figure is null.
         examples = int(rolling["n"] or 0)
-        if rolling["log_loss"] is not None:
-            loss = float(rolling["log_loss"])
+        told = rolling.get(loss_of(task))
+        if told is not None:
+            loss = float(told)
     approved = servable.current(lineage)
     number = None
     if approved is not None:
@@ -36,5 +42,5 @@ def reference_of(model: Model, lineages: Mapping[str, LineageStanding]) -> Refer
             found = lineages[model.lineage(learner)]
             if not found.examples:
                 return None
-            return Reference(found.lineage, found.log_loss)
+            return Reference(found.lineage, found.loss)
     return None

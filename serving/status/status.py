@@ -256,7 +256,12 @@ class Quality(msgspec.Struct, frozen=True, kw_only=True):
     """How good `n` labelled predictions were: area under the ROC curve, normalised entropy (log
     loss over that of always predicting their share of positives; He et al. 2014), log loss (nats),
     accuracy (a probability of at least one half says yes) and calibration: mean prediction over
-    share of positives, 1 where as many came true as were expected in all."""
+    share of positives, 1 where as many came true as were expected in all.
+
+    Each task has its own figures, and the others are null: classes have macro F1 and the expected
+    calibration error, and their calibration is mean highest probability over accuracy; numbers
+    have mean absolute error, root of the mean squared error and bias in the label's unit, and the
+    mean squared error."""
 
     n: int = 0
     auc: float | None = None
@@ -264,6 +269,12 @@ class Quality(msgspec.Struct, frozen=True, kw_only=True):
     calibration: float | None = None
     log_loss: float | None = None
     accuracy: float | None = None
+    macro_f1: float | None = None
+    calibration_error: float | None = None
+    mae: float | None = None
+    rmse: float | None = None
+    bias: float | None = None
+    squared_error: float | None = None
 
 
 class References(msgspec.Struct, frozen=True, kw_only=True):
@@ -416,9 +427,11 @@ class ModelFigures(msgspec.Struct, frozen=True, kw_only=True):
     role that the served snapshot waits for most (it is `behind` by it). `baseline` is the lineage
     it is held against; references are of the labels that what was served is judged by. `missing`
     are inputs that it lacks now, and `missing_inputs` is what it does then. `past` is set while
-    columns of it are computed of the past."""
+    columns of it are computed of the past. `task` is what it predicts: `binary`, `classes` or
+    `regression`."""
 
     name: str
+    task: str = "binary"
     served: Served | None = None
     baseline: str = ""
     lag_ms: int | None = None

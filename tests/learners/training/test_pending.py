@@ -55,3 +55,14 @@ def test_who_was_not_asked_has_no_answer() -> None:
     found = pending.get(np.array([5, 6, 5 + (1 << 10)]))
     assert found[0] == 0.25
     assert np.isnan(found[1:]).all()
+
+
+def test_an_answer_of_several_numbers_comes_back_whole_also_after_growing() -> None:
+    pending = Pending(KEEP, 3)
+    asks = np.arange(3_000)
+    rows = np.random.default_rng(1).random((3_000, 3))
+    pending.put(asks, np.zeros(3_000, np.int64), rows)
+    again = Pending(KEEP, 3)
+    again.load(pending.dump())
+    assert again.get(asks).tobytes() == rows.tobytes()
+    assert np.isnan(again.get(np.array([9_999]))).all()

@@ -20,6 +20,7 @@ from freshet.learners.logistic.learner import HashedLogistic
 from freshet.learners.training.prequential import figures_of
 from freshet.learners.training.references import References
 from freshet.learners.training.task import Moment, TrainPlan, TrainTask
+from freshet.schemas.models.tasks import Classes, Regression, Task
 from freshet.schemas.models.vectors import F64, Examples, Vectors, VectorSchema
 from freshet.schemas.wire.messages import Cut, Message
 from tests.streams.join import toy_outcomes
@@ -392,3 +393,44 @@ def test_a_slice_that_is_declared_later_is_counted_from_then_on() -> None:
     slices = after.facts()["slices"]
     assert slices["carrier"] == before.facts()["slices"]["carrier"]
     assert slices["gate"] == {}
+
+
+class Sure(Recorder):
+    """Answers with a probability for each of two classes."""
+
+    def predict(self, vectors: Vectors) -> F64:
+        true = super().predict(vectors)
+        return np.stack([1 - true, true], axis=1)
+
+
+def of_task(task: Task) -> TrainPlan:
+    return replace(plan(), vectors=replace(VECTORS, task=task), reads=VECTORS)
+
+
+def test_two_classes_are_judged_as_a_binary_task_also_across_restarts() -> None:
+    values = examples(long_log())
+    binary = train(values).task
+    found = train(values, restarts=(4, 9), p=of_task(Classes(["no", "yes"])), make=Sure).task
+    for span in ("all", "rolling"):
+        told = found.stats()[span]
+        for figure in ("n", "log_loss", "accuracy", "normalised_entropy"):
+            assert told[figure] == pytest.approx(binary.stats()[span][figure], rel=1e-6), figure
+    assert "auc" not in found.stats()["all"]
+    slices = found.facts()["slices"]
+    assert slices.keys() == binary.facts()["slices"].keys()
+    prior = found.stats()["references"]["all"]["prior"]
+    assert prior["log_loss"] == pytest.approx(
+        binary.stats()["references"]["all"]["prior"]["log_loss"]
+    )
+
+
+def test_numbers_are_judged_by_their_errors_and_cuts_are_as_they_were() -> None:
+    values = examples(long_log())
+    found = train(values, restarts=(5,), p=of_task(Regression()))
+    whole = train(values, p=of_task(Regression()))
+    told = found.task.stats()
+    assert told == whole.task.stats()
+    assert told["all"]["n"] == train(values).task.stats()["all"]["n"]
+    assert told["all"]["rmse"] == pytest.approx(told["all"]["squared_error"] ** 0.5)
+    assert told["references"]["all"]["prior"]["n"] == told["all"]["n"] - 1
+    assert "log_loss" not in told["all"]

@@ -417,3 +417,11 @@ def test_policy_and_subject_are_an_identity(
     found = alerts(said)
     assert len({(a.policy, a.subject) for a in found}) == len(found)
     assert found == alerts(said)
+
+
+def test_no_alert_speaks_of_the_calibration_of_numbers_or_classes() -> None:
+    off = Quality(n=5_000, calibration=9.0)
+    for task, told in (("binary", True), ("classes", False), ("regression", False)):
+        found = status(models=[ModelFigures(name="m", task=task, rolling=off)])
+        policies = {alert.policy for alert in alerts(found, Recent(), AlertBounds())}
+        assert ("calibration" in policies) == told

@@ -159,12 +159,12 @@ def test_answers_are_sound_by_the_task() -> None:
         assert told in reason
 
 
-def test_how_far_numbers_moved_is_measured_by_how_far_apart_they_were() -> None:
+def test_how_far_numbers_moved_is_measured_by_the_spread_of_their_labels() -> None:
     before = np.array([0.0, 2.0, 4.0])
     cents = before * 100
-    step = moved(before + 1.0, before, fr.Regression())
-    assert step == pytest.approx(moved(cents + 100.0, cents, fr.Regression()))
-    alike = np.full(3, 5.0)
-    assert moved(alike + 1, alike, fr.Regression()) == pytest.approx(0.2)
+    step = moved(before + 1.0, before, fr.Regression(), spread=2.0)
+    assert step == pytest.approx(0.5)
+    assert step == pytest.approx(moved(cents + 100.0, cents, fr.Regression(), spread=200.0))
+    assert moved(before + 1.0, before, fr.Regression()) == 0.0, "no label has told a spread yet"
     assert is_flat(np.full((2, 3), 1 / 3), np.array([[0.5, 0.3, 0.2], [0.3, 0.5, 0.2]]))
     assert not is_flat(np.array([[0.5, 0.3, 0.2], [0.3, 0.5, 0.2]]), np.full((2, 3), 1 / 3))
