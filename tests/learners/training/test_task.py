@@ -20,9 +20,12 @@ from freshet.learners.logistic.learner import HashedLogistic
 from freshet.learners.training.prequential import figures_of
 from freshet.learners.training.references import References
 from freshet.learners.training.task import Moment, TrainPlan, TrainTask
+from freshet.schemas.models.layout import Layout
 from freshet.schemas.models.tasks import Classes, Regression, Task
 from freshet.schemas.models.vectors import F64, Examples, Vectors, VectorSchema
+from freshet.schemas.wire import blocks
 from freshet.schemas.wire.messages import Cut, Message
+from freshet.schemas.wire.outcomes import LAYOUT, fixed_of, to_binary
 from tests.streams.join import toy_outcomes
 from tests.streams.join.test_task import LOGS, run
 from tests.streams.join.toy_outcomes import (
@@ -404,13 +407,36 @@ class Sure(Recorder):
 
 
 def of_task(task: Task) -> TrainPlan:
-    return replace(plan(), vectors=replace(VECTORS, task=task), reads=VECTORS)
+    return replace(plan(), vectors=replace(VECTORS, task=task))
+
+
+def answered_by(task: Task, values: Sequence[bytes]) -> list[bytes]:
+    """The same blocks, whose rows have room for the answers of a task."""
+    layout = Layout.of(replace(VECTORS, task=task))
+    return [_answered_by(layout, value) for value in values]
+
+
+def _answered_by(layout: Layout, value: bytes) -> bytes:
+    block = blocks.decode(value)
+    if block.rows is None:
+        return value
+    narrow = fixed_of(block.rows, Layout.of(VECTORS))
+    wide = np.zeros(len(narrow), layout.dtype)
+    for name in narrow.dtype.names or ():
+        if name != "p":
+            wide[name] = narrow[name]
+    at = block.rows.schema.get_field_index("fixed")
+    rows = block.rows.set_column(at, "fixed", to_binary(wide, layout.dtype.itemsize))
+    rows = rows.replace_schema_metadata({LAYOUT: layout.text})
+    return blocks.encode(replace(block, rows=rows))
 
 
 def test_two_classes_are_judged_as_a_binary_task_also_across_restarts() -> None:
     values = examples(long_log())
     binary = train(values).task
-    found = train(values, restarts=(4, 9), p=of_task(Classes(["no", "yes"])), make=Sure).task
+    task = Classes(["no", "yes"])
+    wide = answered_by(task, values)
+    found = train(wide, restarts=(4, 9), p=of_task(task), make=Sure).task
     for span in ("all", "rolling"):
         told = found.stats()[span]
         for figure in ("n", "log_loss", "accuracy", "normalised_entropy"):

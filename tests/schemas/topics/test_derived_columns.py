@@ -171,4 +171,6 @@ def test_a_label_that_is_derived_and_none_is_told_with_its_field() -> None:
     task = IntakeTask(replace(PLAN, topic=topic, clean=(), labels=(label,)), 0)
     rows = taken(task, [("a", 2.0), ("b", 1.0), ("c", math.inf), ("d", None)])
     assert [row["label"] for row in rows] == [1.0, None]
-    assert task.facts()["fates"]["dead:bad_label"] == 1
+    # A dead letter of the label, and none of its event.
+    assert task.facts()["label_fates"]["labels"]["bad"] == 1
+    assert task.facts()["fates"]["applied"] == 3

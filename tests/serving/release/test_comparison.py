@@ -81,7 +81,7 @@ def test_two_classes_move_as_a_binary_task_does() -> None:
 def test_answers_of_another_task_are_refused() -> None:
     row = np.array([[0.2, 0.3, 0.5]])
     assert wrong_answers(row, 1, THREE) == []
-    assert "add up" in wrong_answers(np.array([[0.2, 0.3, 0.4]]), 1, THREE)[0]
+    assert "miss the sum of 1" in wrong_answers(np.array([[0.2, 0.3, 0.4]]), 1, THREE)[0]
     assert "leave (0, 1)" in wrong_answers(np.array([[0.0, 0.5, 0.5]]), 1, THREE)[0]
     assert "shape" in wrong_answers(row[:, :2], 1, THREE)[0]
     assert "shape" in wrong_answers(row, 1)[0]
