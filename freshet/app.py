@@ -259,7 +259,12 @@ class App:
             if isinstance(declared, OWN):
                 continue
             where = f"topic {topic.name}: derive[{name!r}]"
-            check_row_wise(declared, derivation.before, where, any_type=True)
+            check_row_wise(
+                declared,
+                derivation.before,
+                where,
+                any_type=True,
+            )
 
     def _check_kinds(self, model: Model, view: View) -> None:
         """Else requests write a key otherwise than the view's events do, and silently read
@@ -290,7 +295,12 @@ class App:
                 where = f"model {model.name}: fallback[{i}]"
                 # Of classes it may say which; else it is true or false, or a number.
                 named = model.task if isinstance(model.task, Classes) else None
-                check_row_wise(rung.when, _as_events(model), where, label=named)
+                check_row_wise(
+                    rung.when,
+                    _as_events(model),
+                    where,
+                    label=named,
+                )
         _check_on_demand(model)
         known = [topic.name for topic in self.topics]
         for i, condition in enumerate(model.hold):
@@ -351,7 +361,12 @@ def _check_on_demand(model: Model) -> None:
     for feature, made in zip(model.on_demand, model.computed):
         where = f"model {model.name}: on-demand feature {feature.name!r}"
         if not isinstance(feature.compute, OWN):
-            check_row_wise(feature.compute, made.before, where, any_type=True)
+            check_row_wise(
+                feature.compute,
+                made.before,
+                where,
+                any_type=True,
+            )
         for name in made.reads:
             if name in known and model.on.events[name].type not in DATATYPES:
                 type_ = model.on.events[name].type
@@ -452,7 +467,11 @@ def _executed(file: Path) -> ModuleType:
     """The file as a module of its own name, so that what it defines can be found again by that
     (pickle does)."""
     loader = _AsWritten(file.stem, str(file))
-    spec = importlib.util.spec_from_file_location(file.stem, file, loader=loader)
+    spec = importlib.util.spec_from_file_location(
+        file.stem,
+        file,
+        loader=loader,
+    )
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)

@@ -90,7 +90,12 @@ def run(app: App, folder: Path, store: MemoryStore, steps: Iterable[Step]) -> No
     """A part of the day, from where the folder's checkpoints end."""
     with LocalRun(app, folder, store, EVERY) as local:
         for step in steps:
-            local.step(step.start_ms, step.end_ms, step.queries, step.events)
+            local.step(
+                step.start_ms,
+                step.end_ms,
+                step.queries,
+                step.events,
+            )
 
 
 if __name__ == "__main__":

@@ -86,7 +86,11 @@ class BaselineLearner:
         self._sums = self._sums * before + new
 
     def predict(self, vectors: Vectors) -> F64:
-        return _repeated(self._level(), len(vectors), self._schema.task)
+        return _repeated(
+            self._level(),
+            len(vectors),
+            self._schema.task,
+        )
 
     def checkpoint(self) -> dict[str, npt.NDArray[Any]]:
         return {"origin": pack_json(self._origin.facts()), "sums": self._sums.copy()}

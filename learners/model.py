@@ -107,7 +107,13 @@ class Label:
             "Name the topic itself: the variable, not its text.",
         )
         where = f"label of {self.topic.name}"
-        check_kind(where, "id", self.id, str, "Name the field that holds the model's ids.")
+        check_kind(
+            where,
+            "id",
+            self.id,
+            str,
+            "Name the field that holds the model's ids.",
+        )
         fields = {field.name: field.type for field in self.topic.all_fields.fields}
         possible = [name for name, type_ in fields.items() if type_ in KEY_TYPES]
         if self.id not in possible:
@@ -310,7 +316,13 @@ class Model:
 
     def _check_skew_bounds(self) -> None:
         where = f"model {self.name}"
-        check_kind(where, "skew_bounds", self.skew_bounds, Mapping, OF_BOUNDS)
+        check_kind(
+            where,
+            "skew_bounds",
+            self.skew_bounds,
+            Mapping,
+            OF_BOUNDS,
+        )
         names = (*self.vectors.categories, *self.vectors.numbers)
         for name, bound in self.skew_bounds.items():
             check_bound(where, "skew_bounds", name, bound, OF_BOUNDS)
@@ -371,10 +383,34 @@ class Model:
         check_kind(
             where, "on", self.on, Topic, "Name the topic itself: the variable, not its text."
         )
-        check_kind(where, "id", self.id, str, f"Name a field of {self.on.name}.")
-        check_kind(where, "label", self.label, Label, "Write fr.Label(topic, id=…, value=…).")
-        check_kind(where, "batch", self.batch, int, f"Use 1 to {MAX_BATCH}.")
-        check_each(where, "features", self.features, KINDS, OF_FEATURES)
+        check_kind(
+            where,
+            "id",
+            self.id,
+            str,
+            f"Name a field of {self.on.name}.",
+        )
+        check_kind(
+            where,
+            "label",
+            self.label,
+            Label,
+            "Write fr.Label(topic, id=…, value=…).",
+        )
+        check_kind(
+            where,
+            "batch",
+            self.batch,
+            int,
+            f"Use 1 to {MAX_BATCH}.",
+        )
+        check_each(
+            where,
+            "features",
+            self.features,
+            KINDS,
+            OF_FEATURES,
+        )
         if not self.features:
             raise DefinitionError(where, "has no features to answer by", OF_FEATURES)
         # An app's own learner needs no base class of ours; that it can `make` one is asked below.
@@ -482,7 +518,12 @@ class Model:
     @cached_property
     def computed(self) -> tuple[Derivation, ...]:
         """How its on-demand features are computed, in order of declaration."""
-        return settled(self.on_demand, self.view_features, self.on, self.name)
+        return settled(
+            self.on_demand,
+            self.view_features,
+            self.on,
+            self.name,
+        )
 
     @cached_property
     def vectors(self) -> VectorSchema:

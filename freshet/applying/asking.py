@@ -70,7 +70,12 @@ def ask(app: App, file: str, given: Settings) -> None:
     active, kept = active_and_kept(versions)
     assert active is not None
     refuse_unanswered(app, definitions.read(given.checkpoints_url))
-    draft, made = drafted(versions, app, Path(file).resolve(), versions.next_number())
+    draft, made = drafted(
+        versions,
+        app,
+        Path(file).resolve(),
+        versions.next_number(),
+    )
     asked = replace(asked_for(versions, made, given), step=progress.STAGING)
     # Before anything is made: whoever takes it back finds here what that was.
     progress.write(given.local_path, asked)

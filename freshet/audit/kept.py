@@ -65,7 +65,12 @@ NOTHING = TakenOn()
 def start(log: Log, checkpoints_url: str, topic: Topic, source: str, partition: int) -> int:
     """The offset at which intake began a partition, where that was decided; 0: at its first
     record."""
-    found = decided(checkpoints_url, topic, source, log.bounds(source).identity)
+    found = decided(
+        checkpoints_url,
+        topic,
+        source,
+        log.bounds(source).identity,
+    )
     if found is None:
         return 0
     return found.offsets.get(partition, 0)
@@ -172,7 +177,11 @@ def taken_on(log: Log, checkpoints_url: str, topic: Topic, source: str, partitio
     state = _newest(base, deltas)
     # The first is the tick as of which the newest generation began.
     turns = state["turns"].tolist()[1:]
-    return TakenOn(from_json(state["settings"]), turns, state["vouched"].tolist())
+    return TakenOn(
+        from_json(state["settings"]),
+        turns,
+        state["vouched"].tolist(),
+    )
 
 
 def _newest(base: Mapping[str, Any], deltas: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -188,7 +197,11 @@ def _of_intake(
     log: Log, checkpoints_url: str, topic: Topic, source: str, partition: int
 ) -> Checkpoints:
     task = kept_as(f"intake:{topic.name}:{partition}", topic.digest)
-    return Checkpoints(checkpoints_url, task, log.bounds(source).identity)
+    return Checkpoints(
+        checkpoints_url,
+        task,
+        log.bounds(source).identity,
+    )
 
 
 # Reasons that do not follow from a topic alone: the auditor takes the dead letters' word for them.

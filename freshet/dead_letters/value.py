@@ -58,7 +58,11 @@ def readable(letter: Letter, topic: Topic | None, earlier: Mapping[int, EventSch
         return found
     # What it should have been depends on what it is.
     appended = letter.append_ms or letter.buried_ms
-    unit = likely_unit(found.fields.get(topic.time.field), topic.time, appended)
+    unit = likely_unit(
+        found.fields.get(topic.time.field),
+        topic.time,
+        appended,
+    )
     if unit is None:
         return found
     declared = declared_as(topic.events[topic.time.field], unit)
@@ -71,7 +75,14 @@ def _read(letter: Letter, topic: Topic | None, earlier: Mapping[int, EventSchema
     why = _why(letter, topic)
     if letter.reason == REASONS[REFUSED]:
         text = value.decode(errors="replace")
-        return Readable("text", "the key of a row that the store refuses", {}, None, why, text=text)
+        return Readable(
+            "text",
+            "the key of a row that the store refuses",
+            {},
+            None,
+            why,
+            text=text,
+        )
     if is_json(value):
         return _json(letter, why)
     if value[:4] == blocks.MAGIC:
@@ -80,11 +91,23 @@ def _read(letter: Letter, topic: Topic | None, earlier: Mapping[int, EventSchema
         (wire,) = struct.unpack(">I", value[1:WIRE_HEADER])
         known = {**earlier, topic.records.schema_id: topic.records}
         if wire in known:
-            return _of_event(letter, topic, _avro(letter, topic, known[wire], why))
+            return _of_event(
+                letter,
+                topic,
+                _avro(letter, topic, known[wire], why),
+            )
         what = (
             f"in the Confluent wire format, of schema_id {wire}, {_of_none(topic, letter, known)}"
         )
-        return Readable("bytes", what, {}, None, why, value[WIRE_HEADER:], WIRE_HEADER)
+        return Readable(
+            "bytes",
+            what,
+            {},
+            None,
+            why,
+            value[WIRE_HEADER:],
+            WIRE_HEADER,
+        )
     if value and _is_text(value):
         return Readable(
             "text", "text, but no JSON object", {}, None, why, text=value.decode(errors="replace")
@@ -113,7 +136,14 @@ def _json(letter: Letter, why: str) -> Readable:
         if letter.size > len(letter.value):
             cut = " (only its first bytes were kept)"
         text = letter.value.decode(errors="replace")
-        return Readable("text", f"JSON that cannot be read: {error}{cut}", {}, None, why, text=text)
+        return Readable(
+            "text",
+            f"JSON that cannot be read: {error}{cut}",
+            {},
+            None,
+            why,
+            text=text,
+        )
     return Readable("json", "JSON", found, letter.field, why)
 
 
@@ -127,7 +157,11 @@ def _of_event(letter: Letter, topic: Topic, found: Readable) -> Readable:
         return found
     fields = {name: value for name, value in found.fields.items() if name != topic.explode}
     what = f"{found.what}, element {letter.place} of {len(elements)} in {topic.explode}"
-    return replace(found, what=what, fields={**fields, **elements[letter.place]})
+    return replace(
+        found,
+        what=what,
+        fields={**fields, **elements[letter.place]},
+    )
 
 
 def _avro(letter: Letter, topic: Topic, schema: EventSchema, why: str) -> Readable:
@@ -149,11 +183,27 @@ def _avro(letter: Letter, topic: Topic, schema: EventSchema, why: str) -> Readab
         # Then nothing is known of the rest of the record: it may have been sound.
         if letter.size > len(letter.value):
             told = f"only the first {len(letter.value)} bytes were kept"
-        return Readable("avro", what, fields, error.path, told, rest, WIRE_HEADER + at)
+        return Readable(
+            "avro",
+            what,
+            fields,
+            error.path,
+            told,
+            rest,
+            WIRE_HEADER + at,
+        )
     rest = stream.read()
     if rest:
         why = f"{len(rest)} bytes follow the last field: was it written with another schema?"
-    return Readable("avro", what, fields, bad, why, rest, len(letter.value) - len(rest))
+    return Readable(
+        "avro",
+        what,
+        fields,
+        bad,
+        why,
+        rest,
+        len(letter.value) - len(rest),
+    )
 
 
 def _block(letter: Letter, why: str) -> Readable:

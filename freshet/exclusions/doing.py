@@ -145,7 +145,11 @@ def carry_out(run: OpenedRun, made: Exclusion) -> Done:
             given,
         )
         return Done.AT_START
-    before = excluding(load(file), url, [n for n in numbers if n != made.back])
+    before = excluding(
+        load(file),
+        url,
+        [n for n in numbers if n != made.back],
+    )
     if made.back is not None and _is_kept(versions, before):
         # It was fed all along: there is nothing to build.
         asking.ask_back(given)
@@ -178,13 +182,22 @@ def _begin_with(versions: Taken, app: App, given: Settings) -> None:
     try:
         active = versions.active()
         number = versions.next_number()
-        draft, made = drafted(versions, app, versions.app_file(active), number)
+        draft, made = drafted(
+            versions,
+            app,
+            versions.app_file(active),
+            number,
+        )
         versions.adopt(
             draft,
             made,
         )
         versions.cut_over(Cutover(number, wall_now_ms(), active.number))
-        run_record.write(app.name, str(versions.app_file(made)), given)
+        run_record.write(
+            app.name,
+            str(versions.app_file(made)),
+            given,
+        )
         versions.prune(
             [number, active.number],
         )

@@ -71,7 +71,12 @@ def explain(
         )
     found: dict[str, Findings] = {}
     for candidate in wanted:
-        findings = find(run.app, run.log, candidate, _written(prediction, candidate))
+        findings = find(
+            run.app,
+            run.log,
+            candidate,
+            _written(prediction, candidate),
+        )
         if findings.asked:
             found[candidate.name] = findings
     if not found:
@@ -196,10 +201,24 @@ def _snapshot(
     if said is not None:
         cut_ms = said.tick
         examples = said.stats.get("learned")
-    name = SnapshotName(run.app.name, model.name, prediction.lineage, number)
+    name = SnapshotName(
+        run.app.name,
+        model.name,
+        prediction.lineage,
+        number,
+    )
     archive = run.settings.snapshots_url, name
     if not snapshots.is_there(*archive):
-        return SnapshotFacts(prediction.lineage, number, False, cut_ms, examples, None, None, {})
+        return SnapshotFacts(
+            prediction.lineage,
+            number,
+            False,
+            cut_ms,
+            examples,
+            None,
+            None,
+            {},
+        )
     signatures = {
         "trainer": _signature(run.settings.keys_url, archive, False),
         "qualifier": _signature(run.settings.keys_url, archive, True),

@@ -241,7 +241,12 @@ def _version(view: ViewRead, version: tuple[int, int]) -> Text:
     row = f"version {version[0]}/{version[1]}"
     if view.age_ms is not None:
         row += f", {_age(view.age_ms)}"
-    return marked("{}  [dim]({} {}offset/index)[/]", row, view.clean_log, place)
+    return marked(
+        "{}  [dim]({} {}offset/index)[/]",
+        row,
+        view.clean_log,
+        place,
+    )
 
 
 def _times(event: SourceEvent) -> str:
@@ -292,7 +297,11 @@ def _window(window: Window, as_of_ms: int, console: Console) -> None:
     if several:
         titles.insert(0, "partition")
     for title in titles:
-        table.add_column(marked("{}", title), justify="right", no_wrap=True)
+        table.add_column(
+            marked("{}", title),
+            justify="right",
+            no_wrap=True,
+        )
     for event in window.events:
         own = [str(event.offset), moment(event.event_ms, AT), _before(event.event_ms, as_of_ms)]
         own += [_value(event.read.get(name)) for name in names]
@@ -309,7 +318,11 @@ def _window(window: Window, as_of_ms: int, console: Console) -> None:
         line = marked("  {} [dim]{}[/]", GOOD, same)
         if not window.agrees:
             why = "did the request bring values of its own?"
-            line = marked("  {} recomputed from them, windows and ages differ: {}", BAD, why)
+            line = marked(
+                "  {} recomputed from them, windows and ages differ: {}",
+                BAD,
+                why,
+            )
         console.print(line, highlight=False)
 
 

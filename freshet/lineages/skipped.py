@@ -32,7 +32,13 @@ def learned_later_by_conditions(run: OpenedRun, model: Model, by: str) -> list[R
         if not by_condition or not getattr(spec, "servable", True):
             continue
         last = held_last(by_condition)
-        wanted = Wanted(last.start, True, by, f"skipped: {last.why}", last.until or 0)
+        wanted = Wanted(
+            last.start,
+            True,
+            by,
+            f"skipped: {last.why}",
+            last.until or 0,
+        )
         found.append(outlined(run, lineage, wanted))
     if not found:
         raise RequestError(
@@ -47,7 +53,11 @@ def held_last(spans: Sequence[Span]) -> Span:
     """The newest of these spans, of which there is one at least, together with those that it
     overlaps: a source that is silent has features go missing, and that is one hold by two
     conditions. Its reason is that of the first."""
-    newest_first = sorted(spans, key=lambda span: span.start, reverse=True)
+    newest_first = sorted(
+        spans,
+        key=lambda span: span.start,
+        reverse=True,
+    )
     found = newest_first[0]
     for span in newest_first[1:]:
         # Of what ended before, others have come to be learned meanwhile.

@@ -45,7 +45,11 @@ def seen_table(found: Iterable[Seen], who: str) -> Table:
             _add_snapshots(table, name, group)
             continue
         for seen in group:
-            table.add_row(marked("{}", kind), marked("{}", name), count(seen.count))
+            table.add_row(
+                marked("{}", kind),
+                marked("{}", name),
+                count(seen.count),
+            )
     return table
 
 
@@ -59,7 +63,11 @@ def _add_snapshots(table: Table, lineage: str, group: Sequence[Seen]) -> None:
     numbers = [seen.number for seen in group]
     counts = [seen.count for seen in group]
     if len(group) == 1:
-        table.add_row("snapshot", marked("{}", f"{lineage} {numbers[0]}"), count(counts[0]))
+        table.add_row(
+            "snapshot",
+            marked("{}", f"{lineage} {numbers[0]}"),
+            count(counts[0]),
+        )
         return
     told = f"{lineage} {numbers[0]}–{numbers[-1]}, {count(len(group))} of them"
     least = count(min(counts))

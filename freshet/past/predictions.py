@@ -52,7 +52,11 @@ def _frame(model: Model, layout: Layout, rows: pa.RecordBatch) -> pl.DataFrame:
 def _nothing(model: Model, layout: Layout) -> pl.DataFrame:
     fixed = np.empty(0, layout.dtype)
     none = Texts.missing(0)
-    answers = answer_columns(fixed, {"id": none, "lineage": none}, model.task)
+    answers = answer_columns(
+        fixed,
+        {"id": none, "lineage": none},
+        model.task,
+    )
     own = {
         "instance": pl.Series([], dtype=pl.String),
         "sequence": pl.Series([], dtype=pl.Int64),

@@ -89,7 +89,13 @@ class Applier:
         asked = progress.read(self._run_dir)
         if asked is not None and self._is_built(asked, active):
             self._begin(asked.version)
-            return beside(self._place, active, kept, self._versions.of(asked.version), self._scorer)
+            return beside(
+                self._place,
+                active,
+                kept,
+                self._versions.of(asked.version),
+                self._scorer,
+            )
         return whole(
             self._place,
             active,
@@ -186,7 +192,11 @@ class Applier:
         # Before the scorer hears of it: else it would be started again.
         self._crew.let_end(self._scorer)
         self._versions.cut_over(now)
-        log.info("cut-over", version=target.number, before=active.number)
+        log.info(
+            "cut-over",
+            version=target.number,
+            before=active.number,
+        )
         self._leaving = self._scorer
         self._left_at = self._wall()
         self._scorer = scorer_of(target)
@@ -210,14 +220,23 @@ class Applier:
     def _return(self, asked: Applying, active: Version, kept: Version | None) -> None:
         """Whatever was made for the version goes, once nobody is at it any more."""
         if asked.step != progress.TAKING_BACK:
-            asked = replace(asked, step=progress.TAKING_BACK, state="", cause="")
+            asked = replace(
+                asked,
+                step=progress.TAKING_BACK,
+                state="",
+                cause="",
+            )
             progress.write(self._run_dir, asked)
         self._crew.change(whole(self._place, active, kept, self._scorer))
         self._begun = None
         self._take_back(asked.made, asked.version)
         if asked.new:
             self._versions.remove(asked.version)
-        log.info("a version is taken back", version=asked.version, cause=asked.cause)
+        log.info(
+            "a version is taken back",
+            version=asked.version,
+            cause=asked.cause,
+        )
         if asked.cause:
             progress.forget_said(self._run_dir)
             progress.write(self._run_dir, replace(asked, step=progress.FAILED, state=FAILING))

@@ -66,7 +66,11 @@ class ColumnsThen:
         self._run = run
         self._model = model
         self._saved = saved
-        self._plan = vector_plan(run.app, model, missing_until(run, run.app, model))
+        self._plan = vector_plan(
+            run.app,
+            model,
+            missing_until(run, run.app, model),
+        )
         self.store: StoreThen | None = None
         fields = self._plan.fields
         texts = [FieldRef(model.on.name, name, True) for name in fields]
@@ -143,7 +147,11 @@ class ColumnsThen:
             if state is not None:
                 store.load(state)
         store.until_ms = last_ms
-        store.settled = partial(self._save_on_the_way, store, first_ms)
+        store.settled = partial(
+            self._save_on_the_way,
+            store,
+            first_ms,
+        )
         return store
 
     def _save_on_the_way(self, store: StoreThen, first_ms: int) -> None:

@@ -54,7 +54,13 @@ def reconstructed(run: OpenedRun, app: App, model: Model, as_of_ms: int | None) 
     """
     asked = questions_of(run, app, model, as_of_ms)
     with closing(store_then(run, app, model)) as store:
-        vectors = _vectors(app, model, asked, store, missing_until(run, app, model))
+        vectors = _vectors(
+            app,
+            model,
+            asked,
+            store,
+            missing_until(run, app, model),
+        )
     frame = asked.frame
     known = asked.asked
     if known is None or not _is_labelled_alike(model, known):
@@ -103,7 +109,13 @@ def missing_until(run: OpenedRun, app: App, model: Model) -> dict[str, int]:
     found: dict[str, int] = {}
     url = run.settings.checkpoints_url
     for view in app.views_of(model):
-        begins_ms = begin_of(url, app, view, run.log, WallClock().now_ms())
+        begins_ms = begin_of(
+            url,
+            app,
+            view,
+            run.log,
+            WallClock().now_ms(),
+        )
         if begins_ms is not None:
             found |= until(view, begins_ms)
     return found

@@ -220,7 +220,11 @@ def intake_plan(
 def repartition_plan(app: App, intake: IntakePlan) -> RepartitionPlan:
     """Of a topic whose records are brought together by their ids."""
     topic = intake.topic
-    return RepartitionPlan(intake, app.by_id_log_of(topic), topic.partitions)
+    return RepartitionPlan(
+        intake,
+        app.by_id_log_of(topic),
+        topic.partitions,
+    )
 
 
 def reader(
@@ -231,7 +235,11 @@ def reader(
     def make(source: str, partition: int) -> Task:
         start = starts(source).get(partition)
         if plan.topic.by_id:
-            return RepartitionTask(repartition_plan(app, plan), partition, start)
+            return RepartitionTask(
+                repartition_plan(app, plan),
+                partition,
+                start,
+            )
         return IntakeTask(plan, partition, start)
 
     return make
@@ -248,7 +256,13 @@ def redrive_plans(
 def redrive_plan(intake: IntakePlan) -> IntakePlan:
     """What is done with letters of a topic, where this is done with its records."""
     origin = SENT_AGAIN + intake.topic.name
-    return replace(intake, writers=None, statistics=None, fates=None, origin=origin)
+    return replace(
+        intake,
+        writers=None,
+        statistics=None,
+        fates=None,
+        origin=origin,
+    )
 
 
 def moved_intake(plan: IntakePlan, partition: int) -> MovedIntakeTask:
@@ -270,7 +284,12 @@ def archive_plans(
     for log, kind in kinds(app).items():
         if kind != layout.SOURCE:
             # Messages are JSON; every other log of the app's own has blocks of rows.
-            found[log] = ArchivePlan(app.name, kind, log, blocks=kind != layout.CONTROL)
+            found[log] = ArchivePlan(
+                app.name,
+                kind,
+                log,
+                blocks=kind != layout.CONTROL,
+            )
     return found
 
 
@@ -332,7 +351,11 @@ def _with_slices(model: Model, own: VectorSchema) -> VectorSchema:
     meanings = list(own.meanings)
     at = len(own.categories)
     meanings[at:at] = map(model.meanings.digest, more)
-    return replace(own, categories=(*own.categories, *more), meanings=tuple(meanings))
+    return replace(
+        own,
+        categories=(*own.categories, *more),
+        meanings=tuple(meanings),
+    )
 
 
 def begins_at(learner: LearnerSpec) -> Callable[[str], Mapping[int, int]]:
@@ -390,8 +413,18 @@ def trainer(
         )
         export = attested(learner, plan.vectors)
         # Written again from its start: a snapshot is not there before its manifest.
-        write = partial(snapshots.write, shelf.place, facts, export, shelf.key)
-        written = until_there_is_room(write, shelf.outages, shelf.told)
+        write = partial(
+            snapshots.write,
+            shelf.place,
+            facts,
+            export,
+            shelf.key,
+        )
+        written = until_there_is_room(
+            write,
+            shelf.outages,
+            shelf.told,
+        )
         return written.digest
 
     return lambda _, partition: TrainTask(

@@ -119,7 +119,14 @@ def scores(categories: Any, numbers: Any, plan: Any, weights: Any, out: Any) -> 
             for i in range(member_start[field], member_start[field + 1]):
                 hashed = mix(hashed ^ categories[row, plan.members[i]])
             given[field * dim : (field + 1) * dim] = table[np.int64(hashed >> plan.shift)]
-        read_numbers(numbers, row, plan.start, plan.inputs, plan.factors, x)
+        read_numbers(
+            numbers,
+            row,
+            plan.start,
+            plan.inputs,
+            plan.factors,
+            x,
+        )
         bend_numbers(x, plan, given, embedded)
         layer(given, weights.first, weights.first_bias, hidden)
         layer(hidden, weights.second, weights.second_bias, deeper)

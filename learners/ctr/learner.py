@@ -45,10 +45,24 @@ class TorchCtrLearner:
         shape = (self._encoding.fields * options.dim, 2 * self._encoding.width, *options.hidden)
         self._head = head_of(schema.task)
         level = self._head.level(options.prior)
-        self._net = Net(1 << options.bits, options.dim, shape, _device(options.device), len(level))
+        self._net = Net(
+            1 << options.bits,
+            options.dim,
+            shape,
+            _device(options.device),
+            len(level),
+        )
         self._net.start(self._rng, level)
-        self._net.tune(options.rate, options.embedding_rate, options.decay)
-        self._memory = Reservoir(options.memory, self._encoding.fields, self._encoding.width)
+        self._net.tune(
+            options.rate,
+            options.embedding_rate,
+            options.decay,
+        )
+        self._memory = Reservoir(
+            options.memory,
+            self._encoding.fields,
+            self._encoding.width,
+        )
         self._waiting = self._nothing()
         self._bias = np.zeros(len(level))
         self._learned = 0
@@ -124,7 +138,12 @@ class TorchCtrLearner:
             parts.append(self._memory.draw(self._options.replay * len(new[-1]), self._rng))
         ids, numbers, labels = (np.concatenate(column) for column in zip(*parts))
         given = (ids, inputs(numbers), self._head.targets(labels))
-        self._net.step(given, self._head.loss, self._options.dropout, self._rng)
+        self._net.step(
+            given,
+            self._head.loss,
+            self._options.dropout,
+            self._rng,
+        )
         self._memory.add(new[0], new[1], new[2], self._rng)
 
     def _nothing(self) -> list[npt.NDArray[Any]]:

@@ -81,7 +81,12 @@ class Net:
     def tune(self, rate: float, embedding_rate: float, decay: float) -> None:
         """Make the optimizers: AdamW (Loshchilov and Hutter, 2019) for all but the embeddings."""
         dense = [weight for name, weight in self._weights.items() if name != "table"]
-        self._adam = torch.optim.AdamW(dense, lr=rate, weight_decay=decay, foreach=True)
+        self._adam = torch.optim.AdamW(
+            dense,
+            lr=rate,
+            weight_decay=decay,
+            foreach=True,
+        )
         self._embedding_rate = embedding_rate
 
     def logits(self, ids: I32, inputs: F32) -> F64:
@@ -107,7 +112,11 @@ class Net:
         leaf = self._weights["table"].detach()[at].requires_grad_()
         embedded = nn.embedding(torch.from_numpy(inverse.reshape(ids.shape)).to(self._device), leaf)
         masks = self._masks(len(targets), dropout, rng)
-        logits = self._forward(embedded, torch.from_numpy(inputs).to(self._device), masks)
+        logits = self._forward(
+            embedded,
+            torch.from_numpy(inputs).to(self._device),
+            masks,
+        )
         lost = loss(logits, torch.from_numpy(targets).to(self._device))
         self._adam.zero_grad()
         lost.backward()

@@ -46,7 +46,13 @@ class TorchCtrPredictor:
     def predict(self, vectors: Vectors) -> F64:
         scores = np.empty((len(vectors), self._task.width))
         given = plain(vectors)
-        kernels.scores(given.categories, given.numbers, self._plan, self._weights, scores)
+        kernels.scores(
+            given.categories,
+            given.numbers,
+            self._plan,
+            self._weights,
+            scores,
+        )
         if self._task.kind == CLASSES:
             softmax_rows(scores)
             return scores

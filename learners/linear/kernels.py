@@ -32,7 +32,16 @@ def predict(
     ids = np.empty(most_ids(plan), np.int32)
     values = np.empty(ids.size)
     for row in range(out.size):
-        used = encode(categories, numbers, row, plan, x, codes, ids, values)
+        used = encode(
+            categories,
+            numbers,
+            row,
+            plan,
+            x,
+            codes,
+            ids,
+            values,
+        )
         out[row] = in_labels_unit(scale, score(weights, bias[0], ids, values, used))
 
 
@@ -60,7 +69,16 @@ def learn(
         # Before anything is learned of it: so the first label alone has a unit, too.
         label = take_in(scale, labels[row])
         target = (label - scale[1]) / deviation(scale)
-        used = encode(categories, numbers, row, plan, x, codes, ids, values)
+        used = encode(
+            categories,
+            numbers,
+            row,
+            plan,
+            x,
+            codes,
+            ids,
+            values,
+        )
         error = score(weights, bias[0], ids, values, used) - target
         error = min(max(error, -linear_from), linear_from)
         bias[1] += error * error

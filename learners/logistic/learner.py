@@ -111,7 +111,12 @@ class HashedLogistic:
         """A learner that has learned nothing, for vectors of this schema."""
         if schema.task.kind == CLASSES:
             steps = Steps(self.rate, self.start)
-            return HashedSoftmaxLearner(self.definition, steps, schema, origin(self, schema))
+            return HashedSoftmaxLearner(
+                self.definition,
+                steps,
+                schema,
+                origin(self, schema),
+            )
         return HashedLogisticLearner(self, schema)
 
     @property
@@ -134,7 +139,11 @@ class HashedLogisticLearner:
         self._origin = origin(spec, schema)
         self._plan = spec.plan(schema)
         self._weights = np.zeros(1 << spec.bits, np.float32)
-        self._squares = np.full(1 << spec.bits, spec.start, np.float32)
+        self._squares = np.full(
+            1 << spec.bits,
+            spec.start,
+            np.float32,
+        )
         # The logit of the prior, and Adagrad's sum of squares for it.
         self._bias = np.array([np.log(spec.prior / (1 - spec.prior)), spec.start])
         self._learned = 0
@@ -156,7 +165,14 @@ class HashedLogisticLearner:
     def predict(self, vectors: Vectors) -> F64:
         out = np.empty(len(vectors))
         given = plain(vectors)
-        kernels.predict(given.categories, given.numbers, self._plan, self._weights, self._bias, out)
+        kernels.predict(
+            given.categories,
+            given.numbers,
+            self._plan,
+            self._weights,
+            self._bias,
+            out,
+        )
         return out
 
     def checkpoint(self) -> dict[str, npt.NDArray[Any]]:
@@ -202,5 +218,12 @@ class HashedLogisticPredictor:
     def predict(self, vectors: Vectors) -> F64:
         out = np.empty(len(vectors))
         given = plain(vectors)
-        kernels.predict(given.categories, given.numbers, self._plan, self._weights, self._bias, out)
+        kernels.predict(
+            given.categories,
+            given.numbers,
+            self._plan,
+            self._weights,
+            self._bias,
+            out,
+        )
         return out

@@ -74,7 +74,14 @@ class HashedSoftmaxLearner:
     def predict(self, vectors: Vectors) -> F64:
         out = np.empty((len(vectors), self._schema.task.width))
         given = plain(vectors)
-        kernels.predict(given.categories, given.numbers, self._plan, self._weights, self._bias, out)
+        kernels.predict(
+            given.categories,
+            given.numbers,
+            self._plan,
+            self._weights,
+            self._bias,
+            out,
+        )
         return out
 
     def checkpoint(self) -> dict[str, npt.NDArray[Any]]:
@@ -120,5 +127,12 @@ class HashedSoftmaxPredictor:
     def predict(self, vectors: Vectors) -> F64:
         out = np.empty((len(vectors), self._weights.shape[1]))
         given = plain(vectors)
-        kernels.predict(given.categories, given.numbers, self._plan, self._weights, self._bias, out)
+        kernels.predict(
+            given.categories,
+            given.numbers,
+            self._plan,
+            self._weights,
+            self._bias,
+            out,
+        )
         return out

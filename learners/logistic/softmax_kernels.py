@@ -33,7 +33,16 @@ def predict(categories: Any, numbers: Any, plan: Any, weights: Any, bias: Any, o
     ids = np.empty(most_ids(plan), np.int32)
     values = np.empty(ids.size)
     for row in range(out.shape[0]):
-        used = encode(categories, numbers, row, plan, x, codes, ids, values)
+        used = encode(
+            categories,
+            numbers,
+            row,
+            plan,
+            x,
+            codes,
+            ids,
+            values,
+        )
         score(weights, bias, ids, values, used, out[row])
 
 
@@ -56,7 +65,16 @@ def learn(
     values = np.empty(ids.size)
     errors = np.empty(weights.shape[1])
     for row in range(labels.size):
-        used = encode(categories, numbers, row, plan, x, codes, ids, values)
+        used = encode(
+            categories,
+            numbers,
+            row,
+            plan,
+            x,
+            codes,
+            ids,
+            values,
+        )
         score(weights, bias, ids, values, used, errors)
         for one in range(errors.size):
             # Compared and never an index: no label can reach beyond the tables.

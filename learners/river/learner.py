@@ -86,7 +86,11 @@ class RiverLearner:
     def export(self) -> Export:
         """Always everything. Raises `LearnerError` for a model that is not `servable`."""
         self._require_portable("export")
-        kind, arrays = exported(self._model, self._names, self._labels)
+        kind, arrays = exported(
+            self._model,
+            self._names,
+            self._labels,
+        )
         shift, scale = self._scaling.shift_and_scale()
         meta = {
             "buckets": self._buckets,

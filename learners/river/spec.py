@@ -104,4 +104,10 @@ class River:
         made = self.model
         if made is None:
             made = default_for(schema.task)
-        return RiverLearner(made, self.buckets, self.scale, schema, origin(self, schema))
+        return RiverLearner(
+            made,
+            self.buckets,
+            self.scale,
+            schema,
+            origin(self, schema),
+        )

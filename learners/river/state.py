@@ -79,7 +79,12 @@ def _fill_classes(model: Any, names: FlatNames, facts: dict[str, Any], arrays: A
         own = {n.removeprefix(first): part for n, part in arrays.items() if n.startswith(first)}
         weights = names.named(own["weight_keys"], own["weights"])
         model.weights[kept["label"]] = defaultdict(float, weights)
-        _fill_optimizer(model.optimizers[kept["label"]], names, kept, own)
+        _fill_optimizer(
+            model.optimizers[kept["label"]],
+            names,
+            kept,
+            own,
+        )
 
 
 def _saved_optimizer(optimizer: object, names: FlatNames) -> Saved:

@@ -103,7 +103,11 @@ class Gate:
 
     def wrong(self, problem: str, instead: str) -> DefinitionError:
         """A refusal that names the gate."""
-        return DefinitionError(f"fr.Gate({brief(self.metric)})", problem, instead)
+        return DefinitionError(
+            f"fr.Gate({brief(self.metric)})",
+            problem,
+            instead,
+        )
 
     def _check_bounds(self) -> None:
         given = {"at_most": self.at_most, "at_least": self.at_least}

@@ -40,7 +40,12 @@ def _of_classes(found: pl.Series, task: Classes) -> LabelValues:
 
     texts = found.cast(pl.String)
     places = [float(place) for place in range(len(task.classes))]
-    values = texts.replace_strict(list(task.classes), places, default=None, return_dtype=pl.Float64)
+    values = texts.replace_strict(
+        list(task.classes),
+        places,
+        default=None,
+        return_dtype=pl.Float64,
+    )
     is_bad = values.is_null() & texts.is_not_null()
     return LabelValues(values, is_bad.to_numpy())
 

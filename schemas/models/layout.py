@@ -110,7 +110,11 @@ class Layout:
     @cached_property
     def columns(self) -> tuple[list[Column], list[Column]]:
         """Categories and numbers, each with its meaning."""
-        return with_meanings(self.categories, self.numbers, self.meanings)
+        return with_meanings(
+            self.categories,
+            self.numbers,
+            self.meanings,
+        )
 
     # By names and meanings: that two layouts hold them in another order means nothing to a reader.
     def lacking(self, written: Layout) -> tuple[str, ...]:
@@ -184,8 +188,17 @@ def _parsed(text: bytes) -> Layout:
             raise _wrong(f"{name!r} is {count} of {form!r}")
     if said.meanings and len(said.meanings) != len(said.categories) + len(said.numbers):
         raise _wrong(f"{len(said.meanings)} meanings are not of its columns")
-    return Layout(said.categories, said.numbers, said.stamps, said.meanings)
+    return Layout(
+        said.categories,
+        said.numbers,
+        said.stamps,
+        said.meanings,
+    )
 
 
 def _wrong(cause: str) -> SchemaError:
-    return SchemaError("layout of a block", f"is none: {cause}", "Is this topic freshet's own?")
+    return SchemaError(
+        "layout of a block",
+        f"is none: {cause}",
+        "Is this topic freshet's own?",
+    )

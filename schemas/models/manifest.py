@@ -94,7 +94,12 @@ class Manifest(msgspec.Struct, frozen=True):
 
     @property
     def name(self) -> SnapshotName:
-        return SnapshotName(self.app, self.model, self.lineage, self.number)
+        return SnapshotName(
+            self.app,
+            self.model,
+            self.lineage,
+            self.number,
+        )
 
 
 def canonical(manifest: Manifest) -> bytes:

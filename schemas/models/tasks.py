@@ -66,7 +66,13 @@ class Classes:
     kind = CLASSES
 
     def __post_init__(self) -> None:
-        check_each("fr.Classes", "classes", self.classes, str, OF_CLASSES)
+        check_each(
+            "fr.Classes",
+            "classes",
+            self.classes,
+            str,
+            OF_CLASSES,
+        )
         given = tuple(self.classes)
         if not 2 <= len(given) <= MOST_CLASSES:
             raise DefinitionError(

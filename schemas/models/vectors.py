@@ -72,8 +72,16 @@ class VectorSchema:
 
     def lacking(self, among: VectorSchema) -> tuple[str, ...]:
         """The names of its columns that others do not have."""
-        own = with_meanings(self.categories, self.numbers, self.meanings)
-        theirs = with_meanings(among.categories, among.numbers, among.meanings)
+        own = with_meanings(
+            self.categories,
+            self.numbers,
+            self.meanings,
+        )
+        theirs = with_meanings(
+            among.categories,
+            among.numbers,
+            among.meanings,
+        )
         return tuple(
             name
             for mine, others in zip(own, theirs)

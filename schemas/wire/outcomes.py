@@ -80,7 +80,12 @@ def fixed_of(rows: pa.RecordBatch, layout: Layout) -> Fixed:
         )
     start = column.offset * width
     # A slice of a batch begins within its buffer.
-    stored = np.frombuffer(column.buffers()[1], written.dtype, len(column), start)
+    stored = np.frombuffer(
+        column.buffers()[1],
+        written.dtype,
+        len(column),
+        start,
+    )
     return layout.taken(stored, written)
 
 

@@ -27,11 +27,21 @@ def estimate(evidence: Evidence, gate: Gate, row: int, alpha: float) -> Estimate
     """Of a gate's figure in a slice, or of the difference that it bounds; the bounds hold at every
     moment at once, but for a chance `alpha`."""
     if gate.is_relative:
-        return of_mean(evidence, evidence.policy.pairing(gate).name, row, alpha)
+        return of_mean(
+            evidence,
+            evidence.policy.pairing(gate).name,
+            row,
+            alpha,
+        )
     if gate.slice is not None:
         return _ratio_of_groups(evidence, gate, alpha)
     if gate.rate is not None and gate.cut_off is not None:
-        return of_mean(evidence, rate_name(gate.rate, gate.cut_off), row, alpha)
+        return of_mean(
+            evidence,
+            rate_name(gate.rate, gate.cut_off),
+            row,
+            alpha,
+        )
     if gate.metric in _MADE:
         return _MADE[gate.metric](evidence, row, alpha)
     return of_mean(evidence, gate.metric, row, alpha)

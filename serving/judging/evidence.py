@@ -75,10 +75,20 @@ class Evidence:
         of = np.repeat(np.arange(len(whole.labels)), rows.shape[1])
         flat = rows.ravel()
         for direction, gains in enumerate(gains_of(self.policy, whole)):
-            bet(self._wealth[direction], self._peaks[direction], flat, gains[of])
+            bet(
+                self._wealth[direction],
+                self._peaks[direction],
+                flat,
+                gains[of],
+            )
         values = values_of(self.policy, whole)[of]
         if "auc" in self._places:
-            ranked = rank(self._waiting, flat, whole.answers[of], whole.labels[of])
+            ranked = rank(
+                self._waiting,
+                flat,
+                whole.answers[of],
+                whole.labels[of],
+            )
             values[:, self._places["auc"]] = ranked
         add(self._sums, flat, values)
 
@@ -146,7 +156,11 @@ class Evidence:
         if not columns:
             return np.zeros((count, 1), np.int64)
         table = np.stack(columns, axis=1)
-        found, first, places = np.unique(table, return_index=True, return_inverse=True)
+        found, first, places = np.unique(
+            table,
+            return_index=True,
+            return_inverse=True,
+        )
         known = {name: i for i, name in enumerate(self.names)}
         for name in found[np.argsort(first)].tolist():
             if name not in known and len(self.names) <= MOST_SLICES:

@@ -54,9 +54,17 @@ def values_of(policy: Policy, labelled: Labelled) -> F64:
         right = np.clip(labelled.labels, *policy.span)
         columns["bias"] = own - right
     for rate, cut_off in policy.rates:
-        columns[rate_name(rate, cut_off)] = _rate(rate, labelled, cut_off)
+        columns[rate_name(rate, cut_off)] = _rate(
+            rate,
+            labelled,
+            cut_off,
+        )
     for test in policy.pairings:
-        columns[test.name] = _differences(test, policy.loss(test.metric), labelled)
+        columns[test.name] = _differences(
+            test,
+            policy.loss(test.metric),
+            labelled,
+        )
     nothing = np.full(len(labelled.labels), np.nan)  # of AUC, which is made of two labels
     out = []
     for each in policy.measures:

@@ -94,7 +94,12 @@ class Policy:
         reach = REACH
         if gate.metric == "accuracy":
             reach = WHOLE
-        return Pairing(gate.metric, gate.than, self.margin(gate), reach)
+        return Pairing(
+            gate.metric,
+            gate.than,
+            self.margin(gate),
+            reach,
+        )
 
     @cached_property
     def pairings(self) -> tuple[Pairing, ...]:

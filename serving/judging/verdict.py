@@ -72,11 +72,24 @@ def judge(policy: Policy, evidence: Evidence | None, failed: str = "") -> Verdic
     if evidence is None or failed:
         why = failed or "there is no evidence"
         gates = tuple(_without_evidence(gate) for gate in policy.gates)
-        return Verdict(INCONCLUSIVE, gates, policy.alpha, policy.digest, "", why)
+        return Verdict(
+            INCONCLUSIVE,
+            gates,
+            policy.alpha,
+            policy.digest,
+            "",
+            why,
+        )
     assert evidence.policy.digest == policy.digest
     gates = tuple(_of_gate(gate, evidence) for gate in policy.gates)
     outcome = all_of(gate.outcome for gate in gates)
-    return Verdict(outcome, gates, policy.alpha, policy.digest, evidence.digest)
+    return Verdict(
+        outcome,
+        gates,
+        policy.alpha,
+        policy.digest,
+        evidence.digest,
+    )
 
 
 def encoded(verdict: Verdict) -> bytes:
@@ -114,7 +127,15 @@ def _of_gate(gate: Gate, evidence: Evidence) -> GateVerdict:
     outcome = all_of(part.outcome for part in deciding)
     reason = next(part.reason for part in deciding if part.outcome == outcome)
     worst = _worst_slice(gate, evidence)
-    return GateVerdict(gate.metric, bound_of(gate), outcome, reason, whole, parts, worst)
+    return GateVerdict(
+        gate.metric,
+        bound_of(gate),
+        outcome,
+        reason,
+        whole,
+        parts,
+        worst,
+    )
 
 
 def _part(gate: Gate, evidence: Evidence, row: tuple[int, str]) -> Part:
@@ -138,7 +159,13 @@ def _part(gate: Gate, evidence: Evidence, row: tuple[int, str]) -> Part:
         known = known._replace(is_against=broken >= 1 / levels.broken, is_for=is_for)
     else:
         known = _bounded(known, gate, found)
-    return _recorded(row[1], outcome_of(known), found, gate.min_labels, e_values)
+    return _recorded(
+        row[1],
+        outcome_of(known),
+        found,
+        gate.min_labels,
+        e_values,
+    )
 
 
 def _levels(gate: Gate, policy: Policy, row: int) -> Levels:

@@ -79,7 +79,11 @@ class Loader:
         self._news = threading.Condition()
         self._busy = False
         self._closing = False
-        self._thread = threading.Thread(target=self._run, name="loader", daemon=True)
+        self._thread = threading.Thread(
+            target=self._run,
+            name="loader",
+            daemon=True,
+        )
         self._thread.start()
 
     def order(self, order: Order) -> None:
@@ -194,7 +198,11 @@ def make_live(
         return Refused(f"{name}: {why_not}")
     own = made_for(manifest, schema)
     try:
-        export = Export(manifest.kind, manifest.meta, snapshots.arrays_of(found.data))
+        export = Export(
+            manifest.kind,
+            manifest.meta,
+            snapshots.arrays_of(found.data),
+        )
         predictor = catalog.predictor(export, own)
         reasons = warm(predictor, own)
     # whatever is wrong with a snapshot is a reason to refuse it, and no error of ours
@@ -210,4 +218,8 @@ def warm(predictor: Predictor, schema: VectorSchema) -> list[str]:
     time."""
     golden = golden_vectors(schema)
     predictor.predict(golden_vectors(schema, 1))
-    return wrong_answers(predictor.predict(golden), len(golden), schema.task)
+    return wrong_answers(
+        predictor.predict(golden),
+        len(golden),
+        schema.task,
+    )

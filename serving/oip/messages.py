@@ -123,7 +123,13 @@ def metadata_of(card: ModelCard) -> ModelMetadata:
         )
         for name, datatype in OUTPUTS[card.task.kind].items()
     ]
-    return ModelMetadata(card.name, list(card.versions), card.platform, inputs, outputs)
+    return ModelMetadata(
+        card.name,
+        list(card.versions),
+        card.platform,
+        inputs,
+        outputs,
+    )
 
 
 def _said_of(spec: TensorSpec) -> Parameters:
@@ -169,7 +175,11 @@ def write_answer(request: InferRequest, model: str, answer: Answer) -> tuple[byt
     tail = []
     known = OUTPUTS[answer.task.kind]
     for name, binary in _wanted(request, known):
-        out = ResponseOutput(name, known[name], _shape(name, rows, answer.task))
+        out = ResponseOutput(
+            name,
+            known[name],
+            _shape(name, rows, answer.task),
+        )
         if binary:
             raw = _binary(name, answer)
             out.parameters = {"binary_data_size": len(raw)}

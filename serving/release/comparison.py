@@ -69,7 +69,11 @@ class Comparison:
         )
 
     def approve(self, cut: Cut, answers: F64) -> None:
-        self.approved = Approved(cut.number, examples_of(cut), answers)
+        self.approved = Approved(
+            cut.number,
+            examples_of(cut),
+            answers,
+        )
         self.held_since_ms = None
         # What agrees from now on agrees with this one.
         self._before = answers

@@ -30,7 +30,13 @@ class Judge:
     qualifier: Signer
 
     def identity(self, lineage: str, number: int, digest: str) -> Identity:
-        return Identity(self.app, self.model.name, lineage, number, digest)
+        return Identity(
+            self.app,
+            self.model.name,
+            lineage,
+            number,
+            digest,
+        )
 
     def find(self, lineage: str, number: int) -> tuple[Identity, Manifest]:
         """A snapshot that a person names. Raises `SnapshotError`: there is none that its trainer
@@ -43,16 +49,28 @@ class Judge:
     def examine(self, which: Identity) -> Sound | Unsound:
         """Raises `SnapshotError`: it is not the one that it is said to be, or unsigned, or
         altered."""
-        manifest = snapshots.read_manifest(self.root, which, self.trainer)
+        manifest = snapshots.read_manifest(
+            self.root,
+            which,
+            self.trainer,
+        )
         arrays = snapshots.arrays_of(memoryview(snapshots.read_arrays(self.root, manifest)))
         export = Export(manifest.kind, manifest.meta, arrays)
         own = made_for(manifest, self.model.vectors)
-        candidate = Candidate(manifest, arrays, lambda: predictor(export, own))
+        candidate = Candidate(
+            manifest,
+            arrays,
+            lambda: predictor(export, own),
+        )
         return qualify(candidate, self.model.vectors, Bounds())
 
     def check(self, cut: Cut, which: Identity) -> None:
         """Raises `SnapshotError`: a cut says otherwise than its own snapshot when it was."""
-        manifest = snapshots.read_manifest(self.root, which, self.trainer)
+        manifest = snapshots.read_manifest(
+            self.root,
+            which,
+            self.trainer,
+        )
         if manifest.tick != cut.tick:
             path = snapshots.place_of(self.root, which)
             told = f"it was cut at tick {manifest.tick}, and a message says {cut.tick}"
@@ -93,7 +111,11 @@ class Judge:
         # whatever is wrong with an old snapshot, a new one is not to suffer for it
         except Exception:
             return None
-        return Approved(which.number, found.manifest.examples, answers)
+        return Approved(
+            which.number,
+            found.manifest.examples,
+            answers,
+        )
 
     def approve(self, which: Identity) -> None:
         snapshots.approve(self.root, which, self.qualifier)
@@ -102,4 +124,10 @@ class Judge:
         snapshots.withdraw(self.root, which)
 
     def prune(self, lineage: str, keep: int, in_use: set[int]) -> None:
-        snapshots.prune(self.root, self.model.name, lineage, keep, in_use)
+        snapshots.prune(
+            self.root,
+            self.model.name,
+            lineage,
+            keep,
+            in_use,
+        )

@@ -24,7 +24,12 @@ class CutKey(NamedTuple):
 
 
 def key_of(message: Cut | Verdict) -> CutKey:
-    return CutKey(message.lineage, message.number, message.digest, message.tick)
+    return CutKey(
+        message.lineage,
+        message.number,
+        message.digest,
+        message.tick,
+    )
 
 
 @dataclass

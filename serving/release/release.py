@@ -130,7 +130,11 @@ class Release:
             case Verdict():
                 self._note_verdict(message)
             case Settled() if why := self._book.take(message):
-                log.warning("order is set aside", model=self.name, reason=why)
+                log.warning(
+                    "order is set aside",
+                    model=self.name,
+                    reason=why,
+                )
             case Settled():
                 self._note_settled(message)
             case _:
@@ -277,7 +281,11 @@ class Release:
     def _examined(self, cut: Cut) -> Verdict:
         if cut.digest is None:
             return self._without_arrays(cut)
-        which = self.judge.identity(cut.lineage, cut.number, cut.digest)
+        which = self.judge.identity(
+            cut.lineage,
+            cut.number,
+            cut.digest,
+        )
         try:
             self.judge.check(cut, which)
             self._open.believe(cut)
@@ -288,13 +296,22 @@ class Release:
             choice = gate.decide(comparison.standing(cut, found.answers, self.bounds), self.bounds)
             if isinstance(choice, Hold):
                 comparison.hold(cut.tick)
-                return _verdict(cut, False, [choice.reason], held=True)
+                return _verdict(
+                    cut,
+                    False,
+                    [choice.reason],
+                    held=True,
+                )
             # Signed before anybody is told: who hears of an approval finds its signature.
             self.judge.approve(which)
         except SnapshotError as error:
             return _verdict(cut, False, [str(error)])
         comparison.approve(cut, found.answers)
-        return _verdict(cut, True, list(filter(None, [choice.reason])))
+        return _verdict(
+            cut,
+            True,
+            list(filter(None, [choice.reason])),
+        )
 
     def _without_arrays(self, cut: Cut) -> Verdict:
         if self._exports(cut.lineage):
@@ -335,7 +352,11 @@ class Release:
         """A person outranks the gate, but cannot make a snapshot sound."""
         before = self._served()
         verdict = self._ruled(ruling)
-        log.warning("a person ruled", model=self.name, said=str(verdict))
+        log.warning(
+            "a person ruled",
+            model=self.name,
+            said=str(verdict),
+        )
         self._open.decide(verdict)
         self._say(verdict)
         # Not at the next tick: a person who takes a snapshot back wants it gone now.
@@ -344,14 +365,27 @@ class Release:
 
     def _ruled(self, ruling: Ruling) -> Verdict:
         lineage = ruling.lineage
-        refused = Verdict(self.name, lineage, ruling.number, 0, None, False, [], by=ruling.by)
+        refused = Verdict(
+            self.name,
+            lineage,
+            ruling.number,
+            0,
+            None,
+            False,
+            [],
+            by=ruling.by,
+        )
         try:
             if lineage not in self.lineages:
                 raise SnapshotError(
                     f"lineage {lineage}", f"is none of model {self.name}", "See freshet models."
                 )
             which, manifest = self.judge.find(lineage, ruling.number)
-            refused = replace(refused, tick=manifest.tick, digest=which.digest)
+            refused = replace(
+                refused,
+                tick=manifest.tick,
+                digest=which.digest,
+            )
             if not ruling.approved:
                 self.judge.withdraw(which)
                 self._follow_ruling(refused)
@@ -367,9 +401,17 @@ class Release:
             return replace(refused, reasons=[one_line(str(error))])
         self._servable.choose(which)
         comparison = self._new_comparison()
-        comparison.approved = Approved(which.number, manifest.examples, found.answers)
+        comparison.approved = Approved(
+            which.number,
+            manifest.examples,
+            found.answers,
+        )
         self._comparisons[lineage] = comparison
-        return replace(refused, approved=True, reasons=[one_line(f"let through by {ruling.by}")])
+        return replace(
+            refused,
+            approved=True,
+            reasons=[one_line(f"let through by {ruling.by}")],
+        )
 
     def _served(self) -> Identity | None:
         if self._settled is None or self._settled.lineage is None:
@@ -396,7 +438,15 @@ class Release:
     def _order(self, tick: int, champion: str | None, reason: str) -> Settled:
         # Where somebody else wrote orders, those of release go on above them, and correct them.
         number = self._book.last(self.name) + 1
-        order = Settled(self.name, number, tick, None, None, None, one_line(reason))
+        order = Settled(
+            self.name,
+            number,
+            tick,
+            None,
+            None,
+            None,
+            one_line(reason),
+        )
         served = None
         if champion is not None:
             served = self._servable.current(champion)
@@ -427,7 +477,14 @@ class Release:
         if task.kind != BINARY:
             loss = loss_of(task)
         standings = tuple(lineages.values())
-        return Standing(tick, champion, self._since_ms, standings, reference, loss)
+        return Standing(
+            tick,
+            champion,
+            self._since_ms,
+            standings,
+            reference,
+            loss,
+        )
 
     def _prune(self) -> None:
         """Keep the newest of each lineage, and what may be served. Found by its name, so only the
@@ -440,9 +497,22 @@ class Release:
             try:
                 self.judge.prune(lineage, self.keep, in_use)
             except (SnapshotError, OSError) as error:
-                log.warning("old snapshots stay", lineage=lineage, error=str(error))
+                log.warning(
+                    "old snapshots stay",
+                    lineage=lineage,
+                    error=str(error),
+                )
 
 
 def _verdict(cut: Cut, approved: bool, reasons: list[str], held: bool = False) -> Verdict:
     told = [one_line(reason) for reason in reasons]
-    return Verdict(cut.model, cut.lineage, cut.number, cut.tick, cut.digest, approved, told, held)
+    return Verdict(
+        cut.model,
+        cut.lineage,
+        cut.number,
+        cut.tick,
+        cut.digest,
+        approved,
+        told,
+        held,
+    )

@@ -95,7 +95,11 @@ class ModelCard:
     required: tuple[TensorSpec, ...] = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "by_name", {spec.name: spec for spec in self.inputs})
+        object.__setattr__(
+            self,
+            "by_name",
+            {spec.name: spec for spec in self.inputs},
+        )
         required = tuple(spec for spec in self.inputs if spec.required)
         object.__setattr__(self, "required", required)
 

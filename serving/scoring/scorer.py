@@ -92,7 +92,12 @@ class Asking(NamedTuple):
     inputs: Inputs | None
 
     def read(self, store: RowReader | None) -> Read:
-        return self.served.plan.read(store, self.question.columns, self.question.n, self.as_of)
+        return self.served.plan.read(
+            store,
+            self.question.columns,
+            self.question.n,
+            self.as_of,
+        )
 
 
 @dataclass(frozen=True)
@@ -258,7 +263,14 @@ class Scorer:
         standing = _asked_for(served.slot.standing, question)
         asks_store = served.plan.asks_store(question.columns)
         # Once: what is told of this question is what was known when it was asked.
-        return Asking(served, question, as_of, standing, asks_store, served.inputs)
+        return Asking(
+            served,
+            question,
+            as_of,
+            standing,
+            asks_store,
+            served.inputs,
+        )
 
     def _answer(self, asking: Asking, found: Read | None) -> Answer:
         """The answer from what was read of the store: None if it could not be read as far as it had
@@ -343,7 +355,11 @@ class Scorer:
             missing=missing,
         )
         while True:
-            choice = choose(conditions, served.model.fallback, served.plan.reads_views)
+            choice = choose(
+                conditions,
+                served.model.fallback,
+                served.plan.reads_views,
+            )
             if choice is None and conditions.missing:
                 # Better by a model that lacks something than by none.
                 conditions = replace(conditions, missing=frozenset())
@@ -357,7 +373,12 @@ class Scorer:
             assert live is not None
             predicted = _predicted(live, read.vectors)
             if predicted is not None:
-                return Answered(predicted, live, model_lag_ms(live, as_of), choice.rung)
+                return Answered(
+                    predicted,
+                    live,
+                    model_lag_ms(live, as_of),
+                    choice.rung,
+                )
             # Rungs of models are named as the condition they need. Each turn rules one out: it
             # ends.
             ruled_out: dict[str, Any] = {choice.rung: False}
@@ -392,7 +413,13 @@ class Scorer:
                 if freshness.on_violation == "serve":
                     continue  # whatever its lag, which needs not be reckoned for each request
                 lag_ms = self.feature_ticks.lag_ms([stored_as], as_of)
-                lag = Lag("feature", f"view {view.name}", topic.name, lag_ms, freshness)
+                lag = Lag(
+                    "feature",
+                    f"view {view.name}",
+                    topic.name,
+                    lag_ms,
+                    freshness,
+                )
                 if not tolerated(lag):
                     return False
         return True
@@ -439,7 +466,15 @@ class Scorer:
         lineage = live.lineage if live else ""
         assert served.predictions is not None
         missing = tuple(asking.inputs.missing) if asking.inputs is not None else ()
-        rows = Predictions(fixed, ids, read.categories, lineage, read.versions, columns, missing)
+        rows = Predictions(
+            fixed,
+            ids,
+            read.categories,
+            lineage,
+            read.versions,
+            columns,
+            missing,
+        )
         # What is held for the log is bounded in bytes; these are nearly all of them.
         size = fixed.nbytes + read.versions.nbytes + len(read.categories.data)
         size += sum(map(len, ids)) + bytes_of(columns)
@@ -531,7 +566,12 @@ def _unanswerable(model: str, conditions: Conditions) -> ComponentError:
             declare,
         )
     text = f"no rung can answer: {cause}, and no fallback that could answer is declared"
-    return ComponentError(f"model {model}", text, next_step, refused=True)
+    return ComponentError(
+        f"model {model}",
+        text,
+        next_step,
+        refused=True,
+    )
 
 
 def _naming(model: str, on_logged: Callable[[Logged], None]) -> Callable[[Logged], None]:
@@ -589,7 +629,14 @@ def _encoded(served: ServedModel, spooled: Spooled[Predictions], instance: str) 
         "lineage": Texts.of([rows.lineage] * n),
     }
     views = served.plan.stored_as
-    batch = prediction_rows(served.layout, rows.fixed, texts, versions, views, rows.missing)
+    batch = prediction_rows(
+        served.layout,
+        rows.fixed,
+        texts,
+        versions,
+        views,
+        rows.missing,
+    )
     return blocks.encode_parts(Block(blocks.PREDICTIONS, f"scorer:{instance}", 0, batch))
 
 

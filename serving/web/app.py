@@ -67,13 +67,21 @@ class ScorerApp:
         self._answering = answering
         self._coalescer = Coalescer(answering)
         self._max_body = max_body_bytes
-        self._server = oip.ServerMetadata(name, version, ["binary_tensor_data"])
+        self._server = oip.ServerMetadata(
+            name,
+            version,
+            ["binary_tensor_data"],
+        )
         self._other = Starlette(
             routes=[*self._routes(), *routes],
             exception_handlers={HTTPException: _http_error, FreshetError: _freshet_error},
         )
         self.latency = Latency()
-        self._door = Door(self._routed, hosts or hosts_of("localhost"), self.latency.add_in_error)
+        self._door = Door(
+            self._routed,
+            hosts or hosts_of("localhost"),
+            self.latency.add_in_error,
+        )
         self.draining = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -100,11 +108,21 @@ class ScorerApp:
             with understanding("body", EXPECTED):
                 request = oip.read_request(body.json)
                 oip.check_outputs(request, card.task)
-                question = read_question(request, body.tail, card, place.version, MAX_ROWS)
+                question = read_question(
+                    request,
+                    body.tail,
+                    card,
+                    place.version,
+                    MAX_ROWS,
+                )
             rows = question.n
             answer = await self._coalescer.ask(question)
             status = 200
-            out, json_bytes = oip.write_answer(request, place.model, answer)
+            out, json_bytes = oip.write_answer(
+                request,
+                place.model,
+                answer,
+            )
         except Exception as error:
             status = status_of(error)
             out = error_body(error)
@@ -112,7 +130,12 @@ class ScorerApp:
             retry = retry_seconds(error)
             outcome = _outcome_of(error, status)
         await self._send(send, status, out, json_bytes, retry)
-        self.latency.add(started, time.monotonic() - started, rows, outcome)
+        self.latency.add(
+            started,
+            time.monotonic() - started,
+            rows,
+            outcome,
+        )
 
     async def _send(
         self, send: Send, status: int, body: bytes, json_bytes: int | None, retry: int | None

@@ -37,7 +37,11 @@ def columns_of(batch: Batch, source: IntakePlan, untouched: Bools) -> dict[str, 
     ends = np.where(untouched, batch.start, batch.end)
     columns = decode(batch.data, batch.start, ends, codec)
     if batch.headers:
-        headers.fill(columns, list(source.topic.headers), batch.headers)
+        headers.fill(
+            columns,
+            list(source.topic.headers),
+            batch.headers,
+        )
     reason = np.where(untouched, _CRASH, columns.reason)
     if batch.nulls is not None:
         reason[batch.nulls] = OK

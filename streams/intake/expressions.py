@@ -163,7 +163,11 @@ def check_row_wise(
 def refuse_others(expression: pl.Expr, where: str) -> None:
     """Raises `DefinitionError`, naming `where`, if an expression looks at other rows by what it
     says, whatever its fields."""
-    _refuse_operations(_operations(expression, where), expression, where)
+    _refuse_operations(
+        _operations(expression, where),
+        expression,
+        where,
+    )
 
 
 def _refuse_operations(operations: Iterable[str], expression: pl.Expr, where: str) -> None:

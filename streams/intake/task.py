@@ -259,21 +259,46 @@ class IntakeTask:
         read = _Read(batch, moved)
         self._bury(columns, read, out)
         if self._runs is not None:
-            self._runs.take(code, batch.offsets, _indices(read), moved)
+            self._runs.take(
+                code,
+                batch.offsets,
+                _indices(read),
+                moved,
+            )
             if self._runs.are_many:
-                self._append_fates(self._runs.tell(), int(batch.times[-1]), out)
+                self._append_fates(
+                    self._runs.tell(),
+                    int(batch.times[-1]),
+                    out,
+                )
         self._statistics.take(columns, code, batch.times)
-        self._sketch(columns, np.flatnonzero(code == APPLIED), times, read, out)
+        self._sketch(
+            columns,
+            np.flatnonzero(code == APPLIED),
+            times,
+            read,
+            out,
+        )
         found = self.route(settled, out)
         # Of labels, whose events are applied: what is no label takes no event from a view.
         if any(len(own.bad) for _, own in found) and self._plan.writes(self._plan.dead):
-            values = label_letters(found, batch, moved, self._plan.topic.name)
+            values = label_letters(
+                found,
+                batch,
+                moved,
+                self._plan.topic.name,
+            )
             out.appends.append(Append(self._plan.dead, 0, values, int(batch.times[-1])))
 
     def settle(self, batch: Batch, moved: Moved | None = None) -> Settled:
         """What becomes of the events of these records, which were appended when they say."""
         columns, read = self._decoded(_Read(batch, moved))
-        times = timed(columns, self._plan.topic.time, read.batch.times, self._max_future)
+        times = timed(
+            columns,
+            self._plan.topic.time,
+            read.batch.times,
+            self._max_future,
+        )
         code = self._settle(columns, times, read)
         return Settled(columns, times, code, *read)
 
@@ -306,7 +331,14 @@ class IntakeTask:
             self._labels.note(route, own)
             found.append((route, own))
             if len(own.rows):
-                self._spread_labels(settled.columns, own, times[own.places], route, read, out)
+                self._spread_labels(
+                    settled.columns,
+                    own,
+                    times[own.places],
+                    route,
+                    read,
+                    out,
+                )
         return found
 
     def reach(self, partition: int, tick: int) -> None:
@@ -327,11 +359,22 @@ class IntakeTask:
         for to, count, kind in outputs:
             if not self._plan.writes(to):
                 continue
-            block = Block(kind, self._plan.appends_as, self._partition, None, now_ms, partitions)
+            block = Block(
+                kind,
+                self._plan.appends_as,
+                self._partition,
+                None,
+                now_ms,
+                partitions,
+            )
             value = blocks.encode(block)
             out.appends.extend(Append(to, p, [value], now_ms) for p in range(count))
         if self._sketches is not None:
-            found = self._sketches.tell(now_ms, partitions, by_strides)
+            found = self._sketches.tell(
+                now_ms,
+                partitions,
+                by_strides,
+            )
             self._append_statistics(found, now_ms, out)
         if self._runs is not None and self._runs.due(now_ms, by_strides):
             self._append_fates(self._runs.tell(now_ms), now_ms, out)
@@ -386,7 +429,12 @@ class IntakeTask:
         """Whether what becomes of these records rests on times that are after the `latest`."""
         try:
             columns, (ahead, _) = self._decoded(_Read(ahead))
-            times = timed(columns, self._plan.topic.time, ahead.times, self._max_future)
+            times = timed(
+                columns,
+                self._plan.topic.time,
+                ahead.times,
+                self._max_future,
+            )
         except Exception:  # is found out when it is applied
             return True
         # What would be believed, or dropped as late, by the record's own word alone.
@@ -430,7 +478,11 @@ class IntakeTask:
         self.ledger.counts[offset // LEDGER_BLOCK - self.ledger.first, crashed] += 1
         if self._runs is not None:
             code = np.array([crashed], np.uint8)
-            self._runs.take(code, batch.offsets[:1], np.zeros(1, np.int32))
+            self._runs.take(
+                code,
+                batch.offsets[:1],
+                np.zeros(1, np.int32),
+            )
         return Outputs()
 
     def _decoded(self, read: _Read) -> tuple[Columns, _Read]:
@@ -441,10 +493,22 @@ class IntakeTask:
             end = np.where(moved.refused, batch.start, end)
         columns = decode(batch.data, batch.start, end, self._codec)
         if batch.headers:
-            headers.fill(columns, list(self._plan.topic.headers), batch.headers)
+            headers.fill(
+                columns,
+                list(self._plan.topic.headers),
+                batch.headers,
+            )
         if moved is not None:
-            columns.reason = np.where(moved.refused, moved.refused, columns.reason)
-        columns, batch = events.events_of(columns, batch, self._plan.topic)
+            columns.reason = np.where(
+                moved.refused,
+                moved.refused,
+                columns.reason,
+            )
+        columns, batch = events.events_of(
+            columns,
+            batch,
+            self._plan.topic,
+        )
         if moved is not None and batch.places is not None:
             moved = moved.as_events(batch.places)
         # Once, in place of a view of each part for every kernel that reads it.
@@ -460,7 +524,11 @@ class IntakeTask:
         null = tombstones.rows_of(batch)
         ignored = null
         if len(null):
-            ignored = tombstones.settle(columns, null, self._keys_of(batch, null))
+            ignored = tombstones.settle(
+                columns,
+                null,
+                self._keys_of(batch, null),
+            )
         code = np.zeros(columns.n, np.uint8)
         if np.count_nonzero(columns.reason):
             dead = columns.reason > 0
@@ -483,7 +551,13 @@ class IntakeTask:
         when = When(times, batch.times)
         if moved is not None:
             when = When(times, batch.times, moved.partitions)
-        self._admission.judge(columns, ids, when, code, self._lateness)
+        self._admission.judge(
+            columns,
+            ids,
+            when,
+            code,
+            self._lateness,
+        )
         # Filters see events as they came; imputes see what filters leave.
         self._filter(columns, code)
         for imputer in self._imputers:
@@ -563,7 +637,12 @@ class IntakeTask:
         batch = replace(batch, offsets=moved.offsets)
         for partition in np.unique(moved.partitions[rows]).tolist():
             own = rows[moved.partitions[rows] == partition]
-            self._bury_rows(columns, own, replace(batch, partition=partition), out)
+            self._bury_rows(
+                columns,
+                own,
+                replace(batch, partition=partition),
+                out,
+            )
 
     def _bury_rows(self, columns: Columns, rows: I64, batch: Batch, out: Outputs) -> None:
         fields = columns.at_fault(rows)
@@ -573,9 +652,20 @@ class IntakeTask:
             told = {False: None, True: tombstones.UNREADABLE}
             details = [told[is_null] for is_null in batch.nulls[rows].tolist()]
         if self._plan.writers is not None:
-            of_schemas = self._plan.writers.details(batch, rows, reasons)
+            of_schemas = self._plan.writers.details(
+                batch,
+                rows,
+                reasons,
+            )
             details = _first_told(details, of_schemas)
-        values = letters(batch, rows, self._plan.topic.name, reasons, fields, details)
+        values = letters(
+            batch,
+            rows,
+            self._plan.topic.name,
+            reasons,
+            fields,
+            details,
+        )
         out.appends.append(Append(self._plan.dead, 0, values, int(batch.times[-1])))
 
     def _route(self, columns: Columns, rows: I64, times: I64, read: _Read, out: Outputs) -> None:
@@ -588,14 +678,27 @@ class IntakeTask:
                 continue
             keys = _keys_of(columns, rows, clean.keys)
             arrays = {name: columns.plain_arrow(name, rows) for name in clean.fields}
-            arrays |= masked_arrays(columns, rows, clean.conditions, clean.masked)
+            arrays |= masked_arrays(
+                columns,
+                rows,
+                clean.conditions,
+                clean.masked,
+            )
             fields = {blocks.FIELD + name: array for name, array in arrays.items()}
             if self._erases and batch.nulls is not None:
                 null = batch.nulls[rows]
-                keys = _replaced(keys, null, self._keys_of(batch, rows[null]))
+                keys = _replaced(
+                    keys,
+                    null,
+                    self._keys_of(batch, rows[null]),
+                )
                 fields[blocks.ERASED] = pa.array(null)
             table = {"key": keys.to_arrow(), "t": time, **fields, **origin}
-            self._spread(_Routed(clean.to, clean.partitions, blocks.CLEAN, keys, table), batch, out)
+            self._spread(
+                _Routed(clean.to, clean.partitions, blocks.CLEAN, keys, table),
+                batch,
+                out,
+            )
 
     def _spread_labels(
         self,
@@ -614,7 +717,13 @@ class IntakeTask:
             "label": own.values.to_arrow().cast(pa.float64()),
             **_origin(read, own.rows),
         }
-        routed = _Routed(route.to, route.partitions, blocks.LABELS, ids, table)
+        routed = _Routed(
+            route.to,
+            route.partitions,
+            blocks.LABELS,
+            ids,
+            table,
+        )
         self._spread(routed, read.batch, out)
 
     def _spread(self, routed: _Routed, batch: Batch, out: Outputs) -> None:
@@ -631,7 +740,12 @@ class IntakeTask:
                 for p in np.unique(where).tolist()
             }
         for p, mine in parts.items():
-            block = Block(routed.kind, self._plan.appends_as, self._partition, mine)
+            block = Block(
+                routed.kind,
+                self._plan.appends_as,
+                self._partition,
+                mine,
+            )
             out.appends.append(Append(routed.to, p, blocks.encode_parts(block), time_ms))
 
     def dump(self, full: bool) -> dict[str, npt.NDArray[Any]]:

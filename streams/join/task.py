@@ -187,13 +187,21 @@ class JoinTask:
         origin = f"outcomes.{self._plan.model}"
         values = []
         for part in parts[:-1]:
-            rows = part.rows.to_arrow(part.layout, offset, part.first)
+            rows = part.rows.to_arrow(
+                part.layout,
+                offset,
+                part.first,
+            )
             values += blocks.encode_parts(
                 Block(blocks.EXAMPLES, origin, self._partition, rows),
             )
         last = None
         if parts:
-            last = parts[-1].rows.to_arrow(parts[-1].layout, offset, parts[-1].first)
+            last = parts[-1].rows.to_arrow(
+                parts[-1].layout,
+                offset,
+                parts[-1].first,
+            )
         # The tick follows all rows: it says that nothing before it is missing.
         values += blocks.encode_parts(
             Block(blocks.EXAMPLES, origin, self._partition, last, tick),
@@ -210,7 +218,12 @@ class JoinTask:
         if rows is not None:
             origin = rows.column("_offset").to_numpy()
             index = rows.column("_index").to_numpy()
-            fresh = self._cursors.fresh(block.origin, block.partition, origin, index)
+            fresh = self._cursors.fresh(
+                block.origin,
+                block.partition,
+                origin,
+                index,
+            )
             rows = (
                 rows.slice(fresh.start, fresh.stop - fresh.start)
                 if fresh.stop > fresh.start
@@ -255,7 +268,13 @@ class JoinTask:
         # Frozen like the other columns, null or not: kernels are compiled for one kind of arrays.
         label = frozen(rows.column("label").to_numpy(zero_copy_only=False))
         labels = k.Labels(ids, rows.column("t").to_numpy(), label)
-        k.answer(labels, self._wait_ms, self._plan.correct_late, self._held, out)
+        k.answer(
+            labels,
+            self._wait_ms,
+            self._plan.correct_late,
+            self._held,
+            out,
+        )
 
     def _know(self, written: Layout) -> None:
         """Make room for rows of a layout, if it is a new one."""
@@ -270,7 +289,11 @@ class JoinTask:
     def _row_bytes(self, fixed: Fixed, written: Layout) -> npt.NDArray[np.uint8]:
         """Rows as they are held: which layout they have, then they themselves."""
         out = np.zeros((len(fixed), self._width), np.uint8)
-        which = np.full(len(fixed), self._layouts.index(written), _WHICH)
+        which = np.full(
+            len(fixed),
+            self._layouts.index(written),
+            _WHICH,
+        )
         first = _WHICH.itemsize
         out[:, :first] = which.view(np.uint8).reshape(-1, first)
         size = written.dtype.itemsize
@@ -307,7 +330,12 @@ class JoinTask:
         texts = {}
         for j, name in enumerate(TEXTS):
             end = start + held.text_sizes[slots, j]
-            texts[name] = Texts(self._arena, start, end, np.ones(count, np.bool_))
+            texts[name] = Texts(
+                self._arena,
+                start,
+                end,
+                np.ones(count, np.bool_),
+            )
             start = end
         contested = np.flatnonzero(out.rows[:count, 1] == k.CONFLICTED)
         if len(contested):

@@ -176,11 +176,25 @@ class LibrdkafkaClient:
             data, edges, offsets, times = kernels.copy_out(
                 messages, group, wanted, count[wanted], size[wanted]
             )
-            batch = Batch(topic or "", partition, data, edges[:-1], edges[1:], offsets, times)
+            batch = Batch(
+                topic or "",
+                partition,
+                data,
+                edges[:-1],
+                edges[1:],
+                offsets,
+                times,
+            )
             if batch.topic in self._whole:
                 batch = _whole(batch, messages, group, wanted)
             elif nulls[wanted]:
-                keys = kernels.copy_keys(messages, group, wanted, len(batch), False)
+                keys = kernels.copy_keys(
+                    messages,
+                    group,
+                    wanted,
+                    len(batch),
+                    False,
+                )
                 batch = _with_keys(batch, *keys)
             names = self._headers.get(batch.topic)
             if names:
@@ -240,7 +254,12 @@ def _headers(messages: Any, group: Any, wanted: int, names: Sequence[bytes]) -> 
     columns = []
     for name in names:
         own = np.frombuffer(name, np.uint8).copy()
-        data, edges, there = kernels.copy_headers(messages, group, wanted, own)
+        data, edges, there = kernels.copy_headers(
+            messages,
+            group,
+            wanted,
+            own,
+        )
         columns.append(Texts(data, edges[:-1], edges[1:], there))
     return tuple(columns)
 
@@ -250,18 +269,41 @@ def _whole(batch: Batch, messages: Any, group: Any, wanted: int) -> Batch:
     count = len(batch)
     nulls = np.empty(count, np.bool_)
     in_place = kernels.IN_PLACE
-    has_keys, has_headers = kernels.look_beside(messages, group, wanted, nulls, in_place)
+    has_keys, has_headers = kernels.look_beside(
+        messages,
+        group,
+        wanted,
+        nulls,
+        in_place,
+    )
     if has_keys:
         batch = _with_keys(batch, *kernels.copy_keys(messages, group, wanted, count, True))
     else:
-        batch = replace(batch, nulls=nulls, keys=Texts.missing(count))
+        batch = replace(
+            batch,
+            nulls=nulls,
+            keys=Texts.missing(count),
+        )
     if has_headers:
-        found = kernels.copy_all_headers(messages, group, wanted, count, in_place)
+        found = kernels.copy_all_headers(
+            messages,
+            group,
+            wanted,
+            count,
+            in_place,
+        )
         headers = _all_headers(*found)
     else:
         none = np.zeros(0, np.uint8)
         edge = np.zeros(1, np.int32)
-        headers = _all_headers(np.zeros(count + 1, np.int32), none, edge, none, edge, none > 0)
+        headers = _all_headers(
+            np.zeros(count + 1, np.int32),
+            none,
+            edge,
+            none,
+            edge,
+            none > 0,
+        )
     return replace(batch, all_headers=headers)
 
 
@@ -276,7 +318,11 @@ def _all_headers(
         pa.Array.from_buffers(pa.binary(), count, of_values),
     ]
     fields = pa.StructArray.from_arrays(columns, fields=list(headers_type().value_type))
-    return pa.ListArray.from_arrays(pa.array(edges), fields, type=headers_type())
+    return pa.ListArray.from_arrays(
+        pa.array(edges),
+        fields,
+        type=headers_type(),
+    )
 
 
 def _with_keys(batch: Batch, nulls: Any, data: Any, edges: Any, there: Any) -> Batch:

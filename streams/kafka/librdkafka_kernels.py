@@ -137,7 +137,11 @@ def copy_out(messages: U64, group: I32, wanted: int, count: int, size: int) -> A
             length = _i64(message + _LENGTH)
             # A record without a value has no address either.
             if length > 0:
-                _copy(base + np.uint64(edges[taken]), _u64(message + _PAYLOAD), np.uint64(length))
+                _copy(
+                    base + np.uint64(edges[taken]),
+                    _u64(message + _PAYLOAD),
+                    np.uint64(length),
+                )
             edges[taken + 1] = edges[taken] + length
             offsets[taken] = _i64(message + _OFFSET)
             # NULL: which kind of time it is, nobody asks.
@@ -213,7 +217,11 @@ def copy_keys(messages: U64, group: I32, wanted: int, count: int, every: bool) -
             length = edges[taken + 1] - edges[taken]
             if length > 0:
                 key = _u64(messages[i] + _KEY)
-                _copy(base + np.uint64(edges[taken]), key, np.uint64(length))
+                _copy(
+                    base + np.uint64(edges[taken]),
+                    key,
+                    np.uint64(length),
+                )
             taken += 1
     return nulls, data, edges, there
 
@@ -239,7 +247,12 @@ def copy_headers(messages: U64, group: I32, wanted: int, name: Any) -> Any:
             edges[taken + 1] = edges[taken]
             # Both answer with an error where there is none.
             if _headers(messages[i], to) == 0:
-                error = _last_header(told[0], named, to + np.uint64(8), to + np.uint64(16))
+                error = _last_header(
+                    told[0],
+                    named,
+                    to + np.uint64(8),
+                    to + np.uint64(16),
+                )
                 if error == 0 and told[1] != 0:
                     found[taken] = told[1]
                     edges[taken + 1] += np.int64(told[2])
@@ -249,7 +262,11 @@ def copy_headers(messages: U64, group: I32, wanted: int, name: Any) -> Any:
     for i in range(count):
         length = edges[i + 1] - edges[i]
         if length > 0:
-            _copy(base + np.uint64(edges[i]), found[i], np.uint64(length))
+            _copy(
+                base + np.uint64(edges[i]),
+                found[i],
+                np.uint64(length),
+            )
     return data, edges, found != 0
 
 
@@ -288,7 +305,13 @@ def copy_all_headers(messages: U64, group: I32, wanted: int, count: int, in_plac
             if own > 0:
                 _headers(messages[i], to)
             for number in range(own):
-                _header(told[0], np.uint64(number), to_name, to_value, to_size)
+                _header(
+                    told[0],
+                    np.uint64(number),
+                    to_name,
+                    to_value,
+                    to_size,
+                )
                 names_at[at] = told[1]
                 values_at[at] = told[2]
                 name_edges[at + 1] = name_edges[at] + np.int32(_length_of(told[1]))
@@ -302,10 +325,18 @@ def copy_all_headers(messages: U64, group: I32, wanted: int, count: int, in_plac
     for at in range(headers):
         length = name_edges[at + 1] - name_edges[at]
         if length > 0:
-            _copy(to_names + np.uint64(name_edges[at]), names_at[at], np.uint64(length))
+            _copy(
+                to_names + np.uint64(name_edges[at]),
+                names_at[at],
+                np.uint64(length),
+            )
         length = value_edges[at + 1] - value_edges[at]
         if length > 0:
-            _copy(to_values + np.uint64(value_edges[at]), values_at[at], np.uint64(length))
+            _copy(
+                to_values + np.uint64(value_edges[at]),
+                values_at[at],
+                np.uint64(length),
+            )
     return edges, names, name_edges, values, value_edges, values_at != 0
 
 

@@ -62,7 +62,14 @@ def labelled(columns: Columns, rows: Rows, route: LabelRoute) -> Labelled:
     without_id = len(rows) - len(named)
     # Nearly always.
     if not is_bad.any():
-        return Labelled(places, named, values, rows[:0], [], without_id)
+        return Labelled(
+            places,
+            named,
+            values,
+            rows[:0],
+            [],
+            without_id,
+        )
     is_sound = pl.Series(~is_bad)
     places[places] = ~is_bad
     said = found.filter(pl.Series(is_bad)).to_list()

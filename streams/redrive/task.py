@@ -172,7 +172,11 @@ class RedriveTask:
             settled = topic.intake.settle(own.batch, moved)
             routed = Outputs()
             if only_labels:
-                settled = _with_bad(settled, topic.intake.label(settled, routed), topic.plan)
+                settled = _with_bad(
+                    settled,
+                    topic.intake.label(settled, routed),
+                    topic.plan,
+                )
             else:
                 topic.intake.route(settled, routed)
             events, own_codes = _places_of(settled, places[sent])
