@@ -42,14 +42,14 @@ class FreshetError(Exception):
     Examples:
         >>> import freshet as fr
         >>> try:
-        ...     fr.constant(2.0)
+        ...     fr.Classes(["late"])
         ... except fr.FreshetError as error:
         ...     print(error.component, "|", error.resource)
         ...     print(error.cause)
         ...     print(error.next_step)
-        definition | constant(2.0)
-        2.0 is no probability
-        Use a number between 0 and 1, both exclusive.
+        definition | fr.Classes
+        it has 1 class
+        Declare 2 to 1,000 of them.
     """
 
     component = "freshet"

@@ -77,8 +77,8 @@ class Classes:
         if not 2 <= len(given) <= MOST_CLASSES:
             raise DefinitionError(
                 "fr.Classes",
-                f"classes are {len(given)}",
-                f"Declare 2 to {MOST_CLASSES} of them.",
+                f"it has {len(given)} {'class' if len(given) == 1 else 'classes'}",
+                f"Declare 2 to {MOST_CLASSES:,} of them.",
             )
         if len(set(given)) < len(given) or "" in given:
             raise DefinitionError("fr.Classes", f"classes={brief(list(given))}", OF_CLASSES)

@@ -100,7 +100,7 @@ def test_a_mistake_in_a_module_is_shown_there(folders: tuple[Path, Path]) -> Non
     for text, told in {
         "NAME = 'one'\n\nNAME.lower(1)": r"counted\.py:3: TypeError: ",
         "NAME = 'one'\nNAME = = 1": r"counted\.py:2: SyntaxError: invalid syntax",
-        "import freshet as fr\n\nfr.Classes([])": r"counted\.py:3, fr\.Classes: classes are 0",
+        "import freshet as fr\n\nfr.Classes([])": r"counted\.py:3, fr\.Classes: it has 0 classes",
     }.items():
         (one / "counted.py").write_text(text)
         with pytest.raises(DefinitionError, match=told):
