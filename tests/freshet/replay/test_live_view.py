@@ -10,8 +10,9 @@ import pytest
 from rich.console import Console
 
 from freshet.figures import DASH
+from freshet.quality.report_types import QualityReport
 from freshet.replay.live_view import LiveView, line, summary
-from freshet.replay.report_types import LineageReport, QualityReport, QuantilesReport, ReplayReport
+from freshet.replay.report_types import LineageReport, QuantilesReport, ReplayReport
 from freshet.serving.status.status import Promise, Status
 from tests.serving.status.fake_status import FakeYear
 
