@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from freshet.figures import DASH, fixed
+from freshet.figures import DASH
 from freshet.quality.report_types import TaskReport
 from freshet.schemas.models.tasks import BINARY, CLASSES, REGRESSION
 
@@ -63,25 +63,36 @@ def kind_of(told: TaskReport) -> str:
 def cells(told: TaskReport) -> list[str]:
     """Its figures, each as text."""
     values: Mapping[str, object] = {**told}
-    return [cell(values[column.figure], column.places) for column in COLUMNS[kind_of(told)]]
+    unit = places_of(values.get("rmse"))
+    out = []
+    for column in COLUMNS[kind_of(told)]:
+        places = unit if column.places is None else column.places
+        out.append(cell(values[column.figure], places))
+    return out
 
 
-def cell(value: object, places: int | None) -> str:
+def cell(value: object, places: int) -> str:
     # NaN, the only value that differs from itself, is what means nothing.
     if not isinstance(value, float | int) or value != value:
         return DASH
-    if places is not None:
-        return fixed(value, places)
-    return in_unit(value)
+    # A minus as wide as a plus, so that columns stand under each other.
+    return f"{value:,.{places}f}".replace("-", "−")
+
+
+def places_of(size: object) -> int:
+    """Places behind the point of figures in the label's unit, where errors have this size.
+
+    >>> places_of(35.767), places_of(1234567.8), places_of(0.000123456)
+    (3, 0, 8)
+    """
+    if not isinstance(size, float | int) or not size or not math.isfinite(size):
+        return 0
+    return max(0, DIGITS - 1 - math.floor(math.log10(abs(size))))
 
 
 def in_unit(value: float) -> str:
     """
-    >>> in_unit(12.34567), in_unit(-1234567.8), in_unit(0.000123456)
-    ('12.346', '−1,234,568', '0.00012346')
+    >>> in_unit(12.34567), in_unit(-1234567.8), in_unit(0.0)
+    ('12.346', '−1,234,568', '0')
     """
-    if not value or not math.isfinite(value):
-        return f"{value:g}"
-    places = max(0, DIGITS - 1 - math.floor(math.log10(abs(value))))
-    # A minus as wide as a plus, so that columns stand under each other.
-    return f"{value:,.{places}f}".replace("-", "−")
+    return cell(value, places_of(value))
