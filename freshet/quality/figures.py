@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from freshet.learners.training import by_task
-from freshet.learners.training.class_figures import ClassFigures
-from freshet.learners.training.number_figures import NumberFigures
+from freshet.learners.training.class_figures import ClassFigures, ClassGuesses, ClassMeasure
+from freshet.learners.training.number_figures import NumberFigures, NumberGuesses, NumberMeasure
 from freshet.learners.training.prequential import Figures, figures_of
 from freshet.quality.report_types import (
     ClassReport,
@@ -44,9 +44,20 @@ def figures(task: Task, answers: F64, labels: F64) -> TaskFigures:
     if task.kind == BINARY:
         return figures_of(answers, labels)
     measure = by_task.measure_of(task)
-    sums = np.zeros((1, measure.sums))
-    measure.add(sums, np.zeros(len(labels), np.int64), measure.rows(answers, labels))
-    return measure.figures(sums[0])
+    return _of_rows(measure, measure.rows(answers, labels))
+
+
+def guessed(task: Task, labels: F64) -> tuple[TaskFigures, TaskFigures]:
+    """What prior and no change would have scored on labels `[n]` in their order, of a task that is
+    not binary."""
+    measure = by_task.measure_of(task)
+    guesses: ClassGuesses | NumberGuesses
+    if isinstance(measure, ClassMeasure):
+        guesses = ClassGuesses(measure)
+    else:
+        guesses = NumberGuesses(measure)
+    prior, no_change = guesses.rows(labels)
+    return _of_rows(measure, prior), _of_rows(measure, no_change)
 
 
 def quality(task: Task, answers: F64, labels: F64) -> TaskReport:
@@ -94,6 +105,12 @@ def of_json(task: Task, told: Mapping[str, Any]) -> TaskReport:
         log_loss=told["log_loss"],
         accuracy=told["accuracy"],
     )
+
+
+def _of_rows(measure: ClassMeasure | NumberMeasure, rows: F64) -> TaskFigures:
+    sums = np.zeros((1, measure.sums))
+    measure.add(sums, np.zeros(len(rows), np.int64), rows)
+    return measure.figures(sums[0])
 
 
 def _rounded(task: Task, told: Mapping[str, Any]) -> dict[str, Any]:
