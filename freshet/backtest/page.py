@@ -148,7 +148,7 @@ def _weeks(found: Compared) -> Any:
     for at, lineage in enumerate(found.lineages):
         lines = found.of(lineage)
         # The ends alone: what lies between them is in the table.
-        for line in dict.fromkeys((lines[0], lines[-1])):
+        for line in (*lines[:1], *lines[1:][-1:]):
             traces.append(
                 go.Scatter(
                     name=html.escape(f"{lineage}, {line.every}"),
