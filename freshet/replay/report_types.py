@@ -53,9 +53,10 @@ class LineageReport(TypedDict):
 class ModelReport(TypedDict):
     """`served`, `baseline` and `slices` (by field, by value) are of what was served, after the
     first `after` labels, and so are `prior` and `no_change`, which need no features
-    (`freshet.learners.training.references`); all of the model's task. `without_features`: the quality without stream
-    features; it and `baseline` are None where they were not computed again. `label_delay_ms` is
-    from question to label, `not_learned` counts questions and labels by reason."""
+    (`freshet.learners.training.references`); all of the model's task. `without_features`: the
+    quality without stream features; it and `baseline` are None where they were not computed again.
+    `label_delay_ms` is from question to label, `not_learned` counts questions and labels by
+    reason."""
 
     asked: int
     examples: int

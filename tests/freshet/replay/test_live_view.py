@@ -272,8 +272,13 @@ def test_the_summary_tells_each_task_in_its_figures_beside_its_references(
     plain = references(task, labels)
     served = quality_of(task, answers, labels)
     own = LineageReport(learned=3, prequential=served, **plain)
-    changed = {"served": served, **plain, "lineages": {"river": own}, "slices": {}}
-    whole["models"]["late_arrival"].update(changed | {"baseline": None})  # type: ignore[typeddict-item]
+    model = whole["models"]["late_arrival"]
+    model["served"] = served
+    model["prior"] = plain["prior"]
+    model["no_change"] = plain["no_change"]
+    model["lineages"] = {"river": own}
+    model["slices"] = {}
+    model["baseline"] = None
     out = console(110)
     summary(whole, out)
     for one in (*told, "no change (label before)"):
