@@ -11,6 +11,7 @@ import numpy.typing as npt
 import polars as pl
 
 from freshet.past.columns import FEATURE
+from freshet.schemas.models.tasks import DEFAULT_TASK, Classes, Task
 from freshet.schemas.models.vectors import Vectors, VectorSchema
 from freshet.schemas.text.columns import Texts
 
@@ -28,12 +29,14 @@ class Step:
 @dataclass(frozen=True, slots=True)
 class Course:
     """Of `n` questions: `asked_ms` int64 `[n]`, rising; their vectors; `label` float64 `[n]`, NaN
-    where there is none, or none that may be learned; the steps in their order."""
+    where there is none, or none that may be learned (of classes its place among those declared);
+    the steps in their order; what is predicted."""
 
     asked_ms: I64
     vectors: Vectors
     label: npt.NDArray[np.float64]
     steps: list[Step]
+    task: Task = DEFAULT_TASK
 
     def __len__(self) -> int:
         return len(self.asked_ms)
@@ -53,7 +56,7 @@ def course_of(examples: pl.DataFrame, schema: VectorSchema, batch: int) -> Cours
     frame = examples.sort("asked_at", maintain_order=True)
     is_learned = frame["answer"].is_not_null() & frame["known_at"].is_not_null()
     is_fair = (is_learned & ~frame["saw_future"]).to_numpy()
-    label = frame["label"].cast(pl.Float64).fill_null(np.nan).to_numpy().copy()
+    label = _labels(frame["label"], schema.task)
     label[~is_fair] = np.nan
     answered = np.flatnonzero(is_learned.to_numpy())
     order = frame["answer"].fill_null(-1).to_numpy()
@@ -65,7 +68,16 @@ def course_of(examples: pl.DataFrame, schema: VectorSchema, batch: int) -> Cours
         _vectors(frame, schema),
         label,
         _steps(answered, known_ms[answered], is_fair, batch),
+        schema.task,
     )
+
+
+def _labels(column: pl.Series, task: Task) -> npt.NDArray[np.float64]:
+    """As they travel, float64 `[n]`; NaN where there is none. Frames have classes as texts."""
+    if isinstance(task, Classes):
+        places = {name: float(place) for place, name in enumerate(task.classes)}
+        column = column.replace_strict(places, return_dtype=pl.Float64)
+    return column.cast(pl.Float64).fill_null(np.nan).to_numpy().copy()
 
 
 def _steps(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Sequence
 from typing import Any
 
-from freshet.backtest.lines import Compared
-from freshet.backtest.text import behind, number
+from freshet.backtest.lines import CURVES, Compared, value_of
+from freshet.backtest.text import FRESHEST, HEADS, behind, cells
 from freshet.figures import count, moment
 from freshet.schemas.durations import milliseconds
+from freshet.schemas.models.tasks import BINARY, CLASSES, REGRESSION
 
 # Colours that are told apart in light, in dark, and by most who see few (Okabe and Ito, 2008).
 COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#8a8a8a")
@@ -32,10 +34,16 @@ td { font-variant-numeric: tabular-nums; }
 th:nth-child(-n+2), td:nth-child(-n+2) { text-align: left; }
 """
 CURVE = (
-    "How much worse answers get as snapshots get older: the normalised entropy of all questions "
-    "(lower is better; 1 is what always saying the base rate scores) by how often snapshots are "
+    "How much worse answers get as snapshots get older: the {figure} of all questions "
+    "(lower is better; {scale}) by how often snapshots are "
     "cut. Where a line is flat, freshness buys nothing."
 )
+TICKS = {BINARY: ".3f", CLASSES: ".3f", REGRESSION: ".4~g"}
+SCALES = {
+    BINARY: "1 is what always saying the base rate scores",
+    CLASSES: "1 is what always saying the shares of the classes scores",
+    REGRESSION: "it is in the label's unit",
+}
 WEEKS = (
     "The same of the questions of each week (by its Monday): of each learner the shortest "
     "interval, and dotted the longest."
@@ -55,7 +63,7 @@ def page_of(found: Compared, model: str, made_of: str) -> str:
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
             f"<title>{html.escape(model)} · backtest</title><style>{STYLE}</style></head><body>",
             f"<h1>{html.escape(model)}: what freshness is worth</h1><p>{html.escape(told)}</p>",
-            f"<h2>The freshness curve</h2><p>{CURVE}</p>",
+            f"<h2>The freshness curve</h2><p>{_curve_text(found)}</p>",
             _drawn(_curve(found), with_script=True),
             f"<h2>Week by week</h2><p>{WEEKS}</p>",
             _drawn(_weeks(found), with_script=False),
@@ -63,6 +71,15 @@ def page_of(found: Compared, model: str, made_of: str) -> str:
             "</body></html>",
         ]
     )
+
+
+def _head(found: Compared) -> str:
+    """Of what the curve is drawn."""
+    return HEADS[found.task.kind][CURVES[found.task.kind]]
+
+
+def _curve_text(found: Compared) -> str:
+    return CURVE.format(figure=_head(found), scale=SCALES[found.task.kind])
 
 
 def _drawn(figure: Any, with_script: bool) -> str:
@@ -76,7 +93,7 @@ def _drawn(figure: Any, with_script: bool) -> str:
     return drawn
 
 
-def _figure(traces: list[Any], x: dict[str, Any]) -> Any:
+def _figure(found: Compared, traces: list[Any], x: dict[str, Any]) -> Any:
     import plotly.graph_objects as go
 
     axis = {"gridcolor": "rgba(128,128,128,.25)", "zeroline": False, "automargin": True}
@@ -91,7 +108,7 @@ def _figure(traces: list[Any], x: dict[str, Any]) -> Any:
             "hovermode": "x unified",
             "hoverlabel": {"bgcolor": "#222", "font": {"color": "#fff"}},
             "xaxis": {**axis, **x},
-            "yaxis": {**axis, "title": "normalised entropy", "tickformat": ".3f"},
+            "yaxis": {**axis, "title": _head(found), "tickformat": TICKS[found.task.kind]},
         },
     )
 
@@ -106,7 +123,7 @@ def _curve(found: Compared) -> Any:
             go.Scatter(
                 name=html.escape(lineage),
                 x=[milliseconds(line.every) for line in lines],
-                y=[line.figures.normalised_entropy for line in lines],
+                y=[value_of(line.figures, CURVES[found.task.kind]) for line in lines],
                 customdata=[line.every for line in lines],
                 hovertemplate="%{customdata}: %{y:.4f}",
                 mode="lines+markers",
@@ -121,7 +138,7 @@ def _curve(found: Compared) -> Any:
         "tickvals": [milliseconds(name) for name in marks],
         "ticktext": marks,
     }
-    return _figure(traces, x)
+    return _figure(found, traces, x)
 
 
 def _weeks(found: Compared) -> Any:
@@ -131,12 +148,12 @@ def _weeks(found: Compared) -> Any:
     for at, lineage in enumerate(found.lineages):
         lines = found.of(lineage)
         # The ends alone: what lies between them is in the table.
-        for line in dict.fromkeys((lines[0], lines[-1])):
+        for line in (*lines[:1], *lines[1:][-1:]):
             traces.append(
                 go.Scatter(
                     name=html.escape(f"{lineage}, {line.every}"),
                     x=[week for week, _ in line.weeks],
-                    y=[entropy for _, entropy in line.weeks],
+                    y=[told for _, told in line.weeks],
                     hovertemplate="%{y:.4f}",
                     mode="lines",
                     line={
@@ -146,32 +163,26 @@ def _weeks(found: Compared) -> Any:
                     },
                 )
             )
-    return _figure(traces, {"type": "date"})
+    return _figure(found, traces, {"type": "date"})
 
 
 def _table(found: Compared) -> str:
-    heads = (
-        "lineage",
-        "snapshot every",
-        "normalised entropy",
-        "to the freshest",
-        "log loss",
-        "AUC",
-        "accuracy",
-        "calibration",
-    )
+    figures = {**HEADS[found.task.kind]}
+    if found.task.kind != REGRESSION:
+        figures["calibration"] = "calibration"
+    first, *others = figures.values()
+    heads = ("lineage", "snapshot every", first, FRESHEST, *others)
     rows = ["<tr>" + "".join(f"<th>{head}</th>" for head in heads) + "</tr>"]
+    curve = CURVES[found.task.kind]
     for line in found.lines:
-        figures = line.figures
-        cells = (
-            line.lineage,
-            line.every,
-            number(figures.normalised_entropy),
-            behind(line, found.of(line.lineage)[0]),
-            number(figures.log_loss),
-            number(figures.auc),
-            number(figures.accuracy),
-            number(figures.calibration),
-        )
-        rows.append("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in cells) + "</tr>")
+        value, *more = cells(line.figures, figures)
+        away = behind(line, found.of(line.lineage)[0], curve)
+        rows.append(_row([line.lineage, line.every, value, away, *more]))
+    for reference in found.references:
+        value, *more = cells(reference.figures, figures)
+        rows.append(_row([reference.name, "", value, "", *more]))
     return f"<table>{''.join(rows)}</table>"
+
+
+def _row(cells_of_row: Sequence[str]) -> str:
+    return "<tr>" + "".join(f"<td>{html.escape(one)}</td>" for one in cells_of_row) + "</tr>"

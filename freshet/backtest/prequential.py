@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 from freshet.backtest.course import Course
 from freshet.learners.contract import Learner
-from freshet.schemas.models.vectors import Examples, Vectors
+from freshet.schemas.models.tasks import CLASSES, Task
+from freshet.schemas.models.vectors import Examples
 
 F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
@@ -26,9 +27,10 @@ def answered(learner: Learner, course: Course, every_ms: Sequence[int]) -> F64:
     of intervals: none of them changes what it learns.
 
     Returns:
-        Probabilities float64 `[intervals, n]`; NaN where there was nothing to answer from.
+        Answers float64 `[intervals, n]`, of classes `[intervals, n, k]`; NaN where there was
+        nothing to answer from.
     """
-    probability = np.full((len(every_ms), len(course)), np.nan)
+    answers = np.full((len(every_ms), *_shape(course.task, len(course))), np.nan)
     cuts = [course.asked_ms // every * every for every in every_ms]
     has_learned = False
     done = 0
@@ -40,12 +42,19 @@ def answered(learner: Learner, course: Course, every_ms: Sequence[int]) -> F64:
             has_learned = True
             done += 1
         if has_learned:
-            _answer(learner, course.vectors, cuts, moment, probability)
-    return probability
+            _answer(learner, course, cuts, moment, answers)
+    return answers
+
+
+def _shape(task: Task, count: int) -> tuple[int, ...]:
+    """Of so many answers."""
+    if task.kind == CLASSES:
+        return count, task.width
+    return (count,)
 
 
 def _answer(
-    learner: Learner, vectors: Vectors, cuts: Sequence[I64], moment: int, probability: F64
+    learner: Learner, course: Course, cuts: Sequence[I64], moment: int, answers: F64
 ) -> None:
     """By the snapshot that is cut at a moment, until the next one of the same interval."""
     spans = []
@@ -56,9 +65,9 @@ def _answer(
     # All begin at this moment: the questions of the longest interval hold those of the others.
     first = min((span[0] for span in spans if span[0] < span[1]), default=0)
     after = max((span[1] for span in spans if span[0] < span[1]), default=0)
-    found = np.empty(after - first)
+    found = np.empty(_shape(course.task, after - first))
     for at in range(first, after, PIECE):
         rows = np.arange(at, min(at + PIECE, after))
-        found[rows - first] = learner.predict(vectors.take(rows))
-    for own, (begin, end) in zip(probability, spans):
+        found[rows - first] = learner.predict(course.vectors.take(rows))
+    for own, (begin, end) in zip(answers, spans):
         own[begin:end] = found[begin - first : end - first]

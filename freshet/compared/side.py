@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from freshet.audit import kept
 from freshet.compared.difference import Value
@@ -15,8 +16,10 @@ from freshet.compared.rows import Rows, rows_of
 from freshet.declared import definitions
 from freshet.features.views.view import View
 from freshet.learners.model import Model
-from freshet.replay.report import outcomes_of, quality
+from freshet.quality.figures import quality
+from freshet.replay.report import outcomes_of
 from freshet.runs.opened import OpenedRun
+from freshet.schemas.models.tasks import BINARY, CLASSES, REGRESSION
 from freshet.schemas.topics.digests import Facts
 from freshet.schemas.topics.topic import Topic
 from freshet.schemas.wire.messages import Message
@@ -29,6 +32,30 @@ from freshet.streams.log.errors import NoSuchTopic
 Values = Mapping[str, Mapping[str, Value]]
 # How long a look for messages waits: all that count are there already.
 LOOK_SECONDS = 1.0
+# How good answers were, by task: what a person calls it, and a report.
+FIGURES: Mapping[str, Mapping[str, str]] = {
+    BINARY: {
+        "log loss": "log_loss",
+        "AUC": "auc",
+        "normalised entropy": "ne",
+        "calibration": "calibration",
+        "accuracy": "accuracy",
+    },
+    CLASSES: {
+        "log loss": "log_loss",
+        "normalised entropy": "ne",
+        "calibration": "calibration",
+        "calibration error": "calibration_error",
+        "accuracy": "accuracy",
+        "macro F1": "macro_f1",
+    },
+    REGRESSION: {
+        "MAE": "mae",
+        "RMSE": "rmse",
+        "bias": "bias",
+        "squared error": "squared_error",
+    },
+}
 
 
 @dataclass(frozen=True)
@@ -166,15 +193,12 @@ def _rows(run: OpenedRun, view: View) -> Rows:
 def _quality(run: OpenedRun, model: Model) -> dict[str, Value]:
     """What was asked and came of it, and how good the answers were that were given."""
     found = outcomes_of(run.app, run.log, model, keep_rows=False)
-    figures = quality(found.p, found.y)
-    return {
+    figures = quality(model.task, found.p, found.y)
+    values: Mapping[str, Any] = {**figures}
+    counted: dict[str, Value] = {
         "asked": found.asked,
         "labelled": figures["n"],
         "expired": found.expired,
         "corrected": found.corrected,
-        "log loss": figures["log_loss"],
-        "AUC": figures["auc"],
-        "normalised entropy": figures["ne"],
-        "calibration": figures["calibration"],
-        "accuracy": figures["accuracy"],
     }
+    return counted | {name: values[figure] for name, figure in FIGURES[model.task.kind].items()}

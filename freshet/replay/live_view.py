@@ -12,7 +12,9 @@ from rich.table import Table
 from rich.text import Text
 
 from freshet.figures import DASH, count, duration, fixed, moment, signed, sparkline
+from freshet.quality.columns import in_unit
 from freshet.replay.summary import summary
+from freshet.schemas.models.tasks import BINARY, CLASSES, REGRESSION
 from freshet.serving.status.status import ModelFigures, Quality, Status
 
 __all__ = ["LiveView", "summary"]
@@ -23,7 +25,13 @@ _SIGNS = {"green": "✔", "amber": "▲", "red": "✖"}
 _COLOURS = {"green": "green", "amber": "yellow", "red": "red"}
 _STATES = {"running": "", "held": "yellow", "starting": "yellow"}  # of roles
 _RUN = {"starting": "yellow", "running": "green"}
-_MODEL = ("ne", "NE "), ("auc", "AUC")
+# By task, the figures that are shown: the first of them tells how a lineage does over all.
+_SHOWN = {
+    BINARY: (("ne", "NE"), ("auc", "AUC")),
+    CLASSES: (("ne", "NE"), ("accuracy", "accuracy")),
+    REGRESSION: (("rmse", "RMSE"), ("mae", "MAE")),
+}
+_FALLING = ("ne", "rmse", "mae")  # the less of it, the better
 
 
 class LiveView:
@@ -77,20 +85,22 @@ class LiveView:
         ]
         parts.append(_topics(status))
         for model in status.models:
-            parts += ["", _model(model), *(self._quality(model, *which) for which in _MODEL)]
+            parts += ["", _model(model)]
+            parts += [self._quality(model, *which) for which in _SHOWN[model.task]]
         return Group(*parts, "", _pairs(status))
 
     def _quality(self, model: ModelFigures, kind: str, label: str) -> Text:
-        now, base = (getattr(q, kind) for q in (model.rolling, model.rolling_baseline))
+        now = getattr(model.rolling, kind)
+        name, base = _held_against(model, kind)
         text = (
             Text("  ", no_wrap=True, overflow="crop")
-            .append(label, "dim")
-            .append(f"  {fixed(now)}  ", "bold")
+            .append(f"{label:<3}", "dim")
+            .append(f"  {_figure(model, now)}  ", "bold")
         )
         if now is not None and base is not None:
-            better = now < base if kind == "ne" else now > base
-            text.append(f"baseline {fixed(base)} ").append(
-                signed(now - base), "green" if better else "red"
+            better = now < base if kind in _FALLING else now > base
+            text.append(f"{name} {_figure(model, base)} ").append(
+                _away(model, now - base), "green" if better else "red"
             )
         else:
             text.append("too few labels yet", "dim")
@@ -106,7 +116,7 @@ class LiveView:
             return
         self._trail_ms = status.clock.app_ms
         for model in status.models:
-            for kind, _ in _MODEL:
+            for kind, _ in _SHOWN[model.task]:
                 value = getattr(model.rolling, kind)
                 if value is not None:
                     trail = self._trails.setdefault(f"{model.name} {kind}", [])
@@ -134,8 +144,7 @@ def line(status: Status) -> str:
         parts.append(
             f"{model.name}: {served}, lag {duration(model.lag_ms)}, {count(model.swaps)} swaps"
         )
-        parts.append(f"NE {_beside(model.rolling.ne, model.rolling_baseline.ne)}")
-        parts.append(f"AUC {_beside(model.rolling.auc, model.rolling_baseline.auc)}")
+        parts += [f"{label} {_beside(model, kind)}" for kind, label in _SHOWN[model.task]]
     parts.append(f"{count(requests.failed)} of {count(requests.total)} requests failed")
     parts += [
         f"{p.state.upper()} {p.name}: {p.reason}" for p in status.promises if p.state != "green"
@@ -143,8 +152,38 @@ def line(status: Status) -> str:
     return " | ".join(parts)
 
 
-def _beside(now: float | None, base: float | None) -> str:
-    return f"{fixed(now)} (baseline {fixed(base)})"
+def _beside(model: ModelFigures, kind: str) -> str:
+    now = _figure(model, getattr(model.rolling, kind))
+    base = _figure(model, getattr(model.rolling_baseline, kind))
+    told = f"baseline {base}"
+    # A binary line is as it was: whoever reads it knows its places.
+    if model.task != BINARY:
+        plain = model.rolling_references
+        prior = _figure(model, getattr(plain.prior, kind))
+        before = _figure(model, getattr(plain.no_change, kind))
+        told = f"{told}, prior {prior}, no change {before}"
+    return f"{now} ({told})"
+
+
+def _held_against(model: ModelFigures, kind: str) -> tuple[str, float | None]:
+    """The baseline; where none is declared, what the labels alone would have said."""
+    base = getattr(model.rolling_baseline, kind)
+    if base is None and model.task != BINARY:
+        return "prior", getattr(model.rolling_references.prior, kind)
+    return "baseline", base
+
+
+def _figure(model: ModelFigures, value: float | None) -> str:
+    if model.task == REGRESSION and value is not None:
+        return in_unit(value)
+    return fixed(value)
+
+
+def _away(model: ModelFigures, value: float) -> str:
+    if model.task != REGRESSION:
+        return signed(value)
+    sign = "+" if value > 0 else ""
+    return f"{sign}{in_unit(value)}"
 
 
 def _title(status: Status, address: str) -> Table:
@@ -244,14 +283,17 @@ def _pairs(status: Status) -> Table:
     told = Text.assemble(f"{count(r.answered)} answered, ", failed, refused, in_error, latency)
     grid.add_row("requests", told)
     qualities = "  ".join(_lineages(m) for m in status.models)
-    grid.add_row("NE overall", qualities or DASH)
+    first = {_SHOWN[model.task][0][1]: None for model in status.models}
+    grid.add_row(f"{', '.join(first) or 'NE'} overall", qualities or DASH)
     grid.add_row("roles", _roles(status))
     return grid
 
 
 def _lineages(model: ModelFigures) -> str:
+    kind, _ = _SHOWN[model.task][0]
+
     def told(q: Quality) -> str:
-        return f"{fixed(q.ne)}" if q.n else DASH
+        return _figure(model, getattr(q, kind)) if q.n else DASH
 
     return "  ".join(f"{x.name} {told(x.overall)}" for x in model.lineages)
 

@@ -16,16 +16,16 @@ from freshet.audit import ledger as audit
 from freshet.audit.moved import faults
 from freshet.learners.baseline_learner import Baseline
 from freshet.learners.contract import LearnerSpec
+from freshet.learners.linear.learner import HashedLinear
 from freshet.learners.logistic.learner import HashedLogistic
 from freshet.learners.model import Model
 from freshet.learners.training.pending import Pending
-from freshet.learners.training.prequential import Figures, figures_of
-from freshet.learners.training.references import ReferenceFigures, References
+from freshet.quality.figures import no_answers, of_json, quality, references
+from freshet.quality.report_types import TaskReport
 from freshet.replay.replayer import Facts
 from freshet.replay.report_types import (
     LineageReport,
     ModelReport,
-    QualityReport,
     QuantilesReport,
     RequestReport,
     TopicReport,
@@ -163,7 +163,7 @@ def outcomes_of(app: App, log: Log, model: Model, keep_rows: bool = True) -> Out
     """Read a model's whole examples log. Without its rows what is kept are a few numbers of each
     labelled one."""
     rows: list[ExampleRows] = []
-    p = [np.empty(0)]
+    p = [no_answers(model.task)]
     y = [np.empty(0)]
     delay = [np.empty(0, np.int64)]
     lag = [np.empty(0, np.int64)]
@@ -228,8 +228,8 @@ def prequential(model: Model, spec: LearnerSpec, found: Outcomes) -> F64:
     places = own.places_in(model.vectors)
     learner = spec.make(own)
     # Without an end to how long an answer waits: the join has settled that.
-    pending = Pending(1 << 60)
-    out = []
+    pending = Pending(1 << 60, model.task.width)
+    out = [no_answers(model.task)]
     for rows in found.rows:
         vectors = vectors_of(rows.fixed)
         if places is not None:
@@ -243,13 +243,14 @@ def prequential(model: Model, spec: LearnerSpec, found: Outcomes) -> F64:
         if len(at):
             out.append(pending.get(rows.ask[at[rows.kind[at] == LABELLED]]))
             learner.learn(Examples(vectors.take(at), rows.label[at].astype(np.float32)))
-    return np.concatenate([np.empty(0), *out])
+    return np.concatenate(out)
 
 
 def without_views(model: Model) -> LearnerSpec | None:
-    """The model's hashed logistic regression, less every feature of views: what the request alone
-    can tell."""
-    linear = next((x for x in model.learners if isinstance(x, HashedLogistic)), None)
+    """The model's hashed regression, less every feature of views: what the request alone can
+    tell."""
+    hashed = (HashedLogistic, HashedLinear)
+    linear = next((x for x in model.learners if isinstance(x, hashed)), None)
     if linear is None:
         return None
     # Crosses of categories alone: those of the request.
@@ -257,37 +258,6 @@ def without_views(model: Model) -> LearnerSpec | None:
     return replace(
         linear, name="without_views", without=("*.*",), crosses=plain, combinations=None, knots=None
     )
-
-
-def quality(p: F64, y: F64) -> QualityReport:
-    # NaN where no answer is known.
-    known = np.isfinite(p)
-    return _told(figures_of(p[known], y[known]))
-
-
-def references(y: F64, after: int) -> ReferenceFigures:
-    """What needs no features, over the labels after the first `after`, knowing those, too."""
-    found = References(window=max(1, len(y) - after))
-    found.update(y)
-    return found.rolling()
-
-
-def _told(f: Figures) -> QualityReport:
-    return QualityReport(
-        n=f.n,
-        auc=_rounded(f.auc),
-        ne=_rounded(f.normalised_entropy),
-        calibration=_rounded(f.calibration),
-        log_loss=_rounded(f.log_loss),
-        accuracy=_rounded(f.accuracy),
-    )
-
-
-def _rounded(figure: float) -> float | None:
-    # NaN, which JSON lacks.
-    if figure != figure:
-        return None
-    return round(float(figure), 5)
 
 
 def quantiles(values: npt.NDArray[Any]) -> QuantilesReport:
@@ -314,16 +284,17 @@ def model_report(app: App, log: Log, model: Model, judged: Judged) -> ModelRepor
     what was learned of what came, and what was not, and why."""
     found = outcomes_of(app, log, model, keep_rows=judged.again)
     after = judged.after
+    task = model.task
     p = found.p[after:]
     y = found.y[after:]
     kept = found.categories[after:]
     base = without = None
     if judged.again:
-        base = quality(prequential(model, Baseline(), found)[after:], y)
+        base = quality(task, prequential(model, Baseline(), found)[after:], y)
         static = without_views(model)
         if static is not None:
-            without = quality(prequential(model, static, found)[after:], y)
-    plain = references(found.y, after)
+            without = quality(task, prequential(model, static, found)[after:], y)
+    plain = references(task, found.y, after)
     settled = judged.facts.settled.get(model.name)
     counts = judged.counts
     return ModelReport(
@@ -341,11 +312,11 @@ def model_report(app: App, log: Log, model: Model, judged: Judged) -> ModelRepor
             (model.lineage(x) for x in model.learners if isinstance(x, Baseline)), ""
         ),
         after=after,
-        served=quality(p, y),
+        served=quality(task, p, y),
         baseline=base,
         without_features=without,
-        prior=_told(plain.prior),
-        no_change=_told(plain.no_change),
+        prior=plain["prior"],
+        no_change=plain["no_change"],
         lineages=_lineages(model, judged.facts),
         slices={s: _slices(model, s, kept, p, y) for s in model.slices},
         lag_ms=quantiles(found.model_lag_ms[found.model_lag_ms >= 0]),
@@ -365,23 +336,11 @@ def _lineages(model: Model, facts: Facts) -> dict[str, LineageReport]:
             plain = told["references"]["all"]
             out[name] = LineageReport(
                 learned=told["learned"],
-                prequential=_of_json(told["all"]),
-                prior=_of_json(plain["prior"]),
-                no_change=_of_json(plain["no_change"]),
+                prequential=of_json(model.task, told["all"]),
+                prior=of_json(model.task, plain["prior"]),
+                no_change=of_json(model.task, plain["no_change"]),
             )
     return out
-
-
-def _of_json(told: Mapping[str, Any]) -> QualityReport:
-    """Of figures as a trainer tells them."""
-    return QualityReport(
-        n=told["n"],
-        auc=told["auc"],
-        ne=told["normalised_entropy"],
-        calibration=told["calibration"],
-        log_loss=told["log_loss"],
-        accuracy=told["accuracy"],
-    )
 
 
 def _not_learned(model: Model, facts: Facts, found: Outcomes) -> dict[str, int]:
@@ -403,13 +362,13 @@ def _not_learned(model: Model, facts: Facts, found: Outcomes) -> dict[str, int]:
 
 def _slices(
     model: Model, name: str, categories: list[str], p: F64, y: F64
-) -> dict[str, QualityReport]:
+) -> dict[str, TaskReport]:
     """By value of a category, those with enough labels, most first."""
     at = model.vectors.categories.index(name)
     values = np.array([key_of([parts_of(c)[at]]) for c in categories])
     names, n = np.unique(values, return_counts=True)
     order = [str(names[i]) for i in np.argsort(-n) if n[i] >= SLICE_LABELS]
-    return {v: quality(p[values == v], y[values == v]) for v in order}
+    return {v: quality(model.task, p[values == v], y[values == v]) for v in order}
 
 
 def verdict(

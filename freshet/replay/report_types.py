@@ -5,17 +5,7 @@ from __future__ import annotations
 
 from typing import TypedDict
 
-
-class QualityReport(TypedDict):
-    """Of `n` labelled predictions; None where `n` is too small to say, or the answer is no
-    probability."""
-
-    n: int
-    auc: float | None
-    ne: float | None
-    calibration: float | None
-    log_loss: float | None
-    accuracy: float | None
+from freshet.quality.report_types import TaskReport
 
 
 class QuantilesReport(TypedDict):
@@ -55,17 +45,18 @@ class LineageReport(TypedDict):
     needs no features on the same labels; and how many labels it has learned."""
 
     learned: int
-    prequential: QualityReport
-    prior: QualityReport
-    no_change: QualityReport
+    prequential: TaskReport
+    prior: TaskReport
+    no_change: TaskReport
 
 
 class ModelReport(TypedDict):
     """`served`, `baseline` and `slices` (by field, by value) are of what was served, after the
     first `after` labels, and so are `prior` and `no_change`, which need no features
-    (`freshet.learners.training.references`). `without_features`: the quality without stream
-    features; it and `baseline` are None where they were not computed again. `label_delay_ms` is
-    from question to label, `not_learned` counts questions and labels by reason."""
+    (`freshet.learners.training.references`); all of the model's task. `without_features`: the
+    quality without stream features; it and `baseline` are None where they were not computed again.
+    `label_delay_ms` is from question to label, `not_learned` counts questions and labels by
+    reason."""
 
     asked: int
     examples: int
@@ -79,13 +70,13 @@ class ModelReport(TypedDict):
     served_lineage: str | None
     baseline_lineage: str
     after: int
-    served: QualityReport
-    baseline: QualityReport | None
-    without_features: QualityReport | None
-    prior: QualityReport
-    no_change: QualityReport
+    served: TaskReport
+    baseline: TaskReport | None
+    without_features: TaskReport | None
+    prior: TaskReport
+    no_change: TaskReport
     lineages: dict[str, LineageReport]
-    slices: dict[str, dict[str, QualityReport]]
+    slices: dict[str, dict[str, TaskReport]]
     lag_ms: QuantilesReport
     label_delay_ms: QuantilesReport
     not_learned: dict[str, int]

@@ -9,9 +9,10 @@ from rich.table import Table
 from rich.text import Text
 
 from freshet.figures import DASH, count, duration, fixed, moment
+from freshet.quality.columns import COLUMNS, NO_CHANGE, PRIOR, cells, kind_of
+from freshet.quality.report_types import TaskReport
 from freshet.replay.report_types import (
     ModelReport,
-    QualityReport,
     QuantilesReport,
     ReplayReport,
     lost,
@@ -116,17 +117,17 @@ def _model(name: str, m: ModelReport, out: Console) -> None:
         f"{count(m['refusals'])} refused; {count(m['swaps'])} swaps",
         highlight=False,
     )
-    table = _table(
-        "", ("quality", "labelled", "AUC", "norm. entropy", "calibration", "log loss", "accuracy")
-    )
+    kind = kind_of(m["served"])
+    heads = [column.head for column in COLUMNS[kind]]
+    table = _table("", ("quality", "labelled", *heads))
     served = f"served, after the first {count(m['after'])}" if m["after"] else "served"
     _quality(table, served, m["served"], "bold")
     if m["baseline"] is not None:
         _quality(table, f"baseline ({m['baseline_lineage']})", m["baseline"])
     if m["without_features"] is not None:
         _quality(table, "without stream features", m["without_features"])
-    _quality(table, "prior (positives so far)", m["prior"])
-    _quality(table, "no change (label before)", m["no_change"])
+    _quality(table, PRIOR[kind], m["prior"])
+    _quality(table, NO_CHANGE, m["no_change"])
     for lineage, told in m["lineages"].items():
         _quality(table, f"lineage {lineage}, prequential", told["prequential"], "dim")
         # Said again only where they are of other labels than what was served.
@@ -143,11 +144,8 @@ def _model(name: str, m: ModelReport, out: Console) -> None:
     out.print(Text.assemble(("not learned: ", "dim"), reasons or "nothing is left"))
 
 
-def _quality(table: Table, name: str, q: QualityReport, style: str = "") -> None:
-    usual = (fixed(q["auc"], 4), fixed(q["ne"], 4), fixed(q["calibration"], 3))
-    table.add_row(
-        name, count(q["n"]), *usual, fixed(q["log_loss"], 4), fixed(q["accuracy"], 3), style=style
-    )
+def _quality(table: Table, name: str, told: TaskReport, style: str = "") -> None:
+    table.add_row(name, count(told["n"]), *cells(told), style=style)
 
 
 def _requests(report: ReplayReport, out: Console) -> None:

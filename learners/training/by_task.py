@@ -231,5 +231,6 @@ def known(task: Task, answers: F64) -> npt.NDArray[np.bool_]:
     if task.kind == BINARY:
         return np.isfinite(answers)
     # A number that grew beyond all bounds was answered: leaving it out would flatter its learner.
-    out: npt.NDArray[np.bool_] = ~np.isnan(answers.reshape(len(answers), -1)[:, 0])
+    first = answers if answers.ndim == 1 else answers[:, 0]
+    out: npt.NDArray[np.bool_] = ~np.isnan(first)
     return out

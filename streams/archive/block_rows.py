@@ -69,15 +69,30 @@ class _Shapes:
 
     def _name(self, field: pa.Field) -> str:
         plain = f"{ROW}{field.name}"
-        if self.types.setdefault(plain, field.type) == field.type:
+        kind = _in_file(field.type)
+        if self.types.setdefault(plain, kind) == kind:
             return plain
-        typed = f"{plain}:{field.type}"
-        self.types[typed] = field.type
+        typed = f"{plain}:{kind}"
+        self.types[typed] = kind
         return typed
 
     def as_metadata(self) -> bytes:
         found = [schema.serialize().to_pybytes() for schema in self.schemas]
         return json.dumps([base64.b64encode(one).decode() for one in found]).encode()
+
+
+def _in_file(kind: pa.DataType) -> pa.DataType:
+    """Parquet has no values of a fixed length of 0, which versions of no view's rows are."""
+    if kind == pa.binary(0):
+        return pa.binary()
+    return kind
+
+
+def _typed(column: pa.Array, kind: pa.DataType) -> pa.Array:
+    """As it is, but for what `_in_file` had to change."""
+    if column.type == kind:
+        return column
+    return column.cast(kind)
 
 
 def table_of(batch: Batch) -> pa.Table:
@@ -200,7 +215,7 @@ def _pieces(
         if missing:
             pieces.append(pa.nulls(missing, kind))
             missing = 0
-        pieces.append(one.column(place))
+        pieces.append(_typed(one.column(place), kind))
     if missing:
         pieces.append(pa.nulls(missing, kind))
     return pieces
@@ -241,7 +256,9 @@ def _made_again(
         columns = [
             pa.concat_arrays([table.column(name).slice(first, after - first)]) for name in names
         ]
-        rows = pa.RecordBatch.from_arrays(columns, schema=shapes.schemas[number])
+        schema = shapes.schemas[number]
+        typed = [_typed(column, kind) for column, kind in zip(columns, schema.types)]
+        rows = pa.RecordBatch.from_arrays(typed, schema=schema)
     tick = head["block.tick"]
     return Block(
         head["block.kind"],

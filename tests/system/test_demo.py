@@ -25,9 +25,9 @@ from freshet.demo.flights.faults import BAD
 from freshet.demo.flights.schedule import Schedule
 from freshet.learners.snapshots import files as snapshots
 from freshet.learners.snapshots.signing import Verifier
+from freshet.quality.report_types import QualityReport
 from freshet.replay.report_types import (
     ModelReport,
-    QualityReport,
     ReplayReport,
     RequestReport,
     TopicReport,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from freshet.learners.snapshots import files as snapshots
 from freshet.learners.snapshots.golden import attested
 from freshet.learners.snapshots.signing import Verifier
 from freshet.schemas.models.manifest import SnapshotName
+from freshet.schemas.models.tasks import Classes
 from freshet.schemas.models.vectors import Examples, Vectors
 from tests.freshet.toy_day import HOUR
 
@@ -130,3 +132,20 @@ def test_no_answer_knows_of_what_came_after_its_snapshot(course: Course, every: 
         for asked, answer in zip(course.asked_ms.tolist(), own.tolist()):
             expected = int((known <= asked // interval * interval).sum())
             assert answer == expected / 1000 if expected else np.isnan(answer)
+
+
+class Widened(Counting):
+    """The same as answers of three classes, each in a unit of its own."""
+
+    def predict(self, vectors: Vectors) -> Any:
+        return super().predict(vectors)[:, None] * np.array([1.0, 2.0, 3.0])
+
+
+@settings(max_examples=30)
+@given(courses(), st.lists(st.integers(1, 120), min_size=1, max_size=4, unique=True))
+def test_answers_of_classes_are_whole_rows_of_the_same_snapshots(
+    course: Course, every: list[int]
+) -> None:
+    found = answered(Widened(), replace(course, task=Classes(["a", "b", "c"])), every)
+    plain = answered(Counting(), course, every)
+    np.testing.assert_array_equal(found, plain[:, :, None] * np.array([1.0, 2.0, 3.0]))

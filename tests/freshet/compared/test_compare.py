@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -23,12 +24,14 @@ from freshet.compared.difference import (
     Comparison,
     Difference,
 )
-from freshet.compared.side import side_of
+from freshet.compared.side import FIGURES, side_of
 from freshet.declared import definitions
+from freshet.quality.figures import no_answers, quality
 from freshet.redrive.chosen import Wanted
 from freshet.redrive.patching import parsed
 from freshet.redrive.redrive import Redrive
 from freshet.runs.opened import opened
+from freshet.schemas.models.tasks import Binary, Classes, Regression, Task
 from freshet.schemas.wire.messages import Setting
 from freshet.streams.control.channels import send
 from freshet.testing import LocalRun
@@ -177,3 +180,10 @@ def test_the_command_tells_it_and_ends_as_diff_does(first: Path, shorter: Path) 
     same = CliRunner().invoke(cli, ["diff", str(first), str(first), "--json"])
     assert same.exit_code == 0, same.output
     assert json.loads(same.output)["differences"] == []
+
+
+@pytest.mark.parametrize("task", [Binary(), Classes(["a", "b"]), Regression()])
+def test_quality_is_told_in_all_figures_of_its_task(task: Task) -> None:
+    told = quality(task, no_answers(task), np.empty(0))
+    # Of classes how often each came is no figure of the answers.
+    assert set(FIGURES[task.kind].values()) == told.keys() - {"n", "counts"}

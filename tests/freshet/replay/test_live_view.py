@@ -6,13 +6,18 @@ import io
 from typing import cast
 
 import msgspec
+import numpy as np
 import pytest
 from rich.console import Console
 
 from freshet.figures import DASH
+from freshet.quality.figures import quality as quality_of
+from freshet.quality.figures import references
+from freshet.quality.report_types import QualityReport
 from freshet.replay.live_view import LiveView, line, summary
-from freshet.replay.report_types import LineageReport, QualityReport, QuantilesReport, ReplayReport
-from freshet.serving.status.status import Promise, Status
+from freshet.replay.report_types import LineageReport, QuantilesReport, ReplayReport
+from freshet.schemas.models.tasks import Classes, Regression, Task
+from freshet.serving.status.status import Promise, Quality, References, Status
 from tests.serving.status.fake_status import FakeYear
 
 
@@ -55,6 +60,44 @@ def test_a_status_of_which_nothing_is_known_yet_shows_dashes() -> None:
     assert DASH in text(out)
     assert "None" not in text(out)
     assert "nan" not in text(out)
+
+
+NUMBERS = Quality(n=500, mae=1_234.5, rmse=2_345.678, bias=-3.0, squared_error=5.5e6)
+SHARES = Quality(n=500, ne=0.412, accuracy=0.831, macro_f1=0.8, log_loss=0.7)
+
+
+@pytest.mark.parametrize(
+    ("task", "now", "told"),
+    [
+        ("regression", NUMBERS, "RMSE 2,345.7 (baseline –, prior 3,100.0, no change 2,800.0)"),
+        ("classes", SHARES, "accuracy 0.831 (baseline –, prior 0.400, no change 0.200)"),
+    ],
+)
+def test_a_status_is_told_in_the_figures_of_its_task(
+    year: FakeYear, task: str, now: Quality, told: str
+) -> None:
+    references = References(
+        prior=Quality(n=500, ne=1.01, accuracy=0.4, rmse=3_100.0, mae=2_000.0),
+        no_change=Quality(n=499, accuracy=0.2, rmse=2_800.0, mae=1_000.0),
+    )
+    status = year.status()
+    model = msgspec.structs.replace(
+        status.models[0],
+        task=task,
+        rolling=now,
+        rolling_baseline=Quality(),
+        rolling_references=references,
+    )
+    status = msgspec.structs.replace(status, models=[model])
+    assert told in line(status)
+    assert "AUC" not in line(status)
+    out = console(100)
+    out.print(LiveView(out).render(status))
+    first = "RMSE" if task == "regression" else "NE"
+    assert f"{first} overall" in text(out)
+    assert "prior" in text(out)
+    assert "too few labels yet" not in text(out)
+    assert max(map(len, text(out).splitlines())) <= 100
 
 
 def test_broken_promises_are_told_with_their_reason_and_not_by_colour_alone(year: FakeYear) -> None:
@@ -209,6 +252,38 @@ def test_the_summary_tells_every_part_of_the_report() -> None:
         assert told in text(out), told
     assert "✔ Passed" in text(out)
     assert max(map(len, text(out).splitlines())) <= 100
+
+
+@pytest.mark.parametrize(
+    ("task", "told"),
+    [
+        (Regression(), ("MAE", "RMSE", "bias", "prior (mean so far)", "10.833", "−2.500")),
+        (Classes(["a", "b", "c"]), ("macro F1", "cal. error", "prior (shares so far)", "0.333")),
+    ],
+)
+def test_the_summary_tells_each_task_in_its_figures_beside_its_references(
+    task: Task, told: tuple[str, ...]
+) -> None:
+    labels = np.array([0.0, 2.0, 1.0])
+    answers = labels + np.array([-10.0, -10.0, 12.5])
+    if task.kind == "classes":
+        answers = np.full((3, 3), 1 / 3)
+    whole = report([])
+    plain = references(task, labels)
+    served = quality_of(task, answers, labels)
+    own = LineageReport(learned=3, prequential=served, **plain)
+    model = whole["models"]["late_arrival"]
+    model["served"] = served
+    model["prior"] = plain["prior"]
+    model["no_change"] = plain["no_change"]
+    model["lineages"] = {"river": own}
+    model["slices"] = {}
+    model["baseline"] = None
+    out = console(110)
+    summary(whole, out)
+    for one in (*told, "no change (label before)"):
+        assert one in text(out), one
+    assert "AUC" not in text(out)
 
 
 def test_the_summary_is_honest_about_a_failure() -> None:

@@ -236,6 +236,8 @@ def block(draw: random.Random) -> bytes:
         {"key": numbers, "flag": pa.array([True, None, False][:count], pa.bool_())},
         {"list": pa.array([[1.5], None, []][:count], pa.list_(pa.float64()))},
         {"wide": pa.array([b"12", None, b"34"][:count], pa.binary(2)), "key": numbers},
+        # As the versions of a question are where its model has no view.
+        {"none": pa.array([b""] * count, pa.binary(0)), "key": numbers},
     ]
     rows = pa.RecordBatch.from_pydict(draw.choice(columns))
     if draw.random() < 0.3:
