@@ -17,14 +17,14 @@ Source: sched(7) of Linux, "The autogroup feature"; kernel/sched/fair.c, `wakeup
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextvars import copy_context
 from pathlib import Path
-from types import FrameType
 from typing import Any, TypeVar
 
 NICE = 19  # where there is no such policy: there is no less
@@ -37,6 +37,7 @@ THREADS = Path("/proc/self/task")
 POOLED = "polars"  # has a pool of threads of its own, which it may start later
 # What a shell, a service manager or a terminal that goes away ends a command with.
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+PR_SET_PDEATHSIG = 1  # of prctl(2), linux/prctl.h
 BY_A_SIGNAL = 128  # and the signal's number, as a shell tells it
 
 
@@ -88,24 +89,47 @@ def apart() -> None:
     # Else what is not written yet would be written twice.
     sys.stdout.flush()
     sys.stderr.flush()
+    # Waited for, and by no handler: what comes just before a wait begins would be lost on it.
+    awaited = {*ENDING, signal.SIGCHLD}
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, awaited)
+    own = os.getpid()
     child = os.fork()
     if child == 0:
         os.setsid()
+        _end_with(own)
         # It may be forbidden: then it has an equal share, as before.
         with contextlib.suppress(OSError):
             OWN_SESSION.write_text(str(BEHIND))
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         return
 
-    def hand_on(number: int, _: FrameType | None) -> None:
-        # A terminal tells its own session alone.
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(child, number)
-
-    for number in ENDING:
-        signal.signal(number, hand_on)
-    _, status = os.waitpid(child, 0)
+    status = _waited_for(child, awaited)
+    signal.pthread_sigmask(signal.SIG_SETMASK, before)
     code = os.waitstatus_to_exitcode(status)
     raise SystemExit(code if code >= 0 else BY_A_SIGNAL - code)
+
+
+def _waited_for(child: int, awaited: Collection[signal.Signals]) -> int:
+    """The status that a child ends with; what is to end this process is handed on to it."""
+    while True:
+        number = signal.sigwait(awaited)
+        if number != signal.SIGCHLD:
+            # A terminal tells its own session alone.
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(child, number)
+            continue
+        ended, status = os.waitpid(child, os.WNOHANG)
+        if ended:
+            return status
+
+
+def _end_with(parent: int) -> None:
+    """Nobody goes on whose parent is killed, which cannot hand that on."""
+    libc = ctypes.CDLL(None)
+    libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    # It may have been killed just before that.
+    if os.getppid() != parent:
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _sessions_count() -> bool:

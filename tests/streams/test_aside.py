@@ -6,6 +6,8 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
 from subprocess import PIPE
 
 import pytest
@@ -22,6 +24,7 @@ from freshet.streams.aside import (
     stand_aside,
 )
 
+SECONDS = 60.0
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="threads have this on Linux")
 
 
@@ -89,7 +92,7 @@ def test_a_command_goes_on_in_a_session_that_stands_behind_the_others_and_ends_a
 
 
 @by_session
-@pytest.mark.parametrize("number", ENDING)
+@pytest.mark.parametrize("number", [*ENDING, signal.SIGKILL])
 def test_what_ends_a_command_ends_what_goes_on(number: signal.Signals) -> None:
     # As a shell's background jobs have it: nobody is deaf to an interrupt.
     deaf = "signal.signal(signal.SIGINT, signal.SIG_DFL)"
@@ -99,9 +102,23 @@ def test_what_ends_a_command_ends_what_goes_on(number: signal.Signals) -> None:
     child = int(process.stdout.readline())
     process.send_signal(number)
     process.communicate()
-    assert process.returncode == BY_A_SIGNAL + number
-    with pytest.raises(ProcessLookupError):
-        os.kill(child, 0)
+    if number == signal.SIGKILL:
+        assert process.returncode == -number
+    else:
+        assert process.returncode == BY_A_SIGNAL + number
+    # Of a process that is killed the child is somebody else's, who collects it in a moment.
+    deadline = time.monotonic() + SECONDS
+    while is_there(child):
+        assert time.monotonic() < deadline, "what goes on ends, too"
+        time.sleep(0.01)
+
+
+def is_there(process: int) -> bool:
+    try:
+        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
 
 
 def test_a_process_with_a_pool_of_threads_goes_on_where_it_is() -> None:
