@@ -75,9 +75,13 @@ def course_of(examples: pl.DataFrame, schema: VectorSchema, batch: int) -> Cours
 def _labels(column: pl.Series, task: Task) -> npt.NDArray[np.float64]:
     """As they travel, float64 `[n]`; NaN where there is none. Frames have classes as texts."""
     if isinstance(task, Classes):
-        places = {name: float(place) for place, name in enumerate(task.classes)}
-        column = column.replace_strict(places, return_dtype=pl.Float64)
-    return column.cast(pl.Float64).fill_null(np.nan).to_numpy().copy()
+        column = column.replace_strict(
+            list(task.classes),
+            list(range(task.width)),
+            return_dtype=pl.Float64,
+        )
+    column = column.cast(pl.Float64)
+    return column.fill_null(np.nan).to_numpy().copy()
 
 
 def _steps(

@@ -62,7 +62,8 @@ def guessed(task: Task, labels: F64) -> tuple[TaskFigures, TaskFigures]:
 
 def quality(task: Task, answers: F64, labels: F64) -> TaskReport:
     """The same as reports hold it, rounded."""
-    return of_json(task, _rounded(task, figures(task, answers, labels).as_json()))
+    found = figures(task, answers, labels)
+    return of_json(task, _rounded(task, found.as_json()))
 
 
 def references(task: Task, labels: F64, after: int = 0) -> ReferencesReport:
@@ -70,9 +71,11 @@ def references(task: Task, labels: F64, after: int = 0) -> ReferencesReport:
     found = by_task.references(task, max(1, len(labels) - after))
     found.update(labels)
     told = found.rolling().as_json()
+    prior = _rounded(task, told["prior"])
+    no_change = _rounded(task, told["no_change"])
     return ReferencesReport(
-        prior=of_json(task, _rounded(task, told["prior"])),
-        no_change=of_json(task, _rounded(task, told["no_change"])),
+        prior=of_json(task, prior),
+        no_change=of_json(task, no_change),
     )
 
 
@@ -115,9 +118,8 @@ def _of_rows(measure: ClassMeasure | NumberMeasure, rows: F64) -> TaskFigures:
 
 def _rounded(task: Task, told: Mapping[str, Any]) -> dict[str, Any]:
     shorten = _shortened if task.kind == REGRESSION else _to_places
-    return {
-        name: shorten(value) if isinstance(value, float) else value for name, value in told.items()
-    }
+    floats = {name: shorten(value) for name, value in told.items() if isinstance(value, float)}
+    return {**told, **floats}
 
 
 def _to_places(figure: float) -> float:

@@ -153,16 +153,17 @@ def line(status: Status) -> str:
 
 
 def _beside(model: ModelFigures, kind: str) -> str:
-    now = _figure(model, getattr(model.rolling, kind))
-    base = _figure(model, getattr(model.rolling_baseline, kind))
-    told = f"baseline {base}"
+    now = getattr(model.rolling, kind)
+    base = getattr(model.rolling_baseline, kind)
+    told = f"baseline {_figure(model, base)}"
     # A binary line is as it was: whoever reads it knows its places.
     if model.task != BINARY:
         plain = model.rolling_references
-        prior = _figure(model, getattr(plain.prior, kind))
-        before = _figure(model, getattr(plain.no_change, kind))
-        told = f"{told}, prior {prior}, no change {before}"
-    return f"{now} ({told})"
+        prior = getattr(plain.prior, kind)
+        before = getattr(plain.no_change, kind)
+        told += f", prior {_figure(model, prior)}"
+        told += f", no change {_figure(model, before)}"
+    return f"{_figure(model, now)} ({told})"
 
 
 def _held_against(model: ModelFigures, kind: str) -> tuple[str, float | None]:
@@ -293,7 +294,9 @@ def _lineages(model: ModelFigures) -> str:
     kind, _ = _SHOWN[model.task][0]
 
     def told(q: Quality) -> str:
-        return _figure(model, getattr(q, kind)) if q.n else DASH
+        if not q.n:
+            return DASH
+        return _figure(model, getattr(q, kind))
 
     return "  ".join(f"{x.name} {told(x.overall)}" for x in model.lineages)
 

@@ -290,10 +290,12 @@ def model_report(app: App, log: Log, model: Model, judged: Judged) -> ModelRepor
     kept = found.categories[after:]
     base = without = None
     if judged.again:
-        base = quality(task, prequential(model, Baseline(), found)[after:], y)
+        answers = prequential(model, Baseline(), found)
+        base = quality(task, answers[after:], y)
         static = without_views(model)
         if static is not None:
-            without = quality(task, prequential(model, static, found)[after:], y)
+            answers = prequential(model, static, found)
+            without = quality(task, answers[after:], y)
     plain = references(task, found.y, after)
     settled = judged.facts.settled.get(model.name)
     counts = judged.counts
@@ -333,12 +335,13 @@ def _lineages(model: Model, facts: Facts) -> dict[str, LineageReport]:
     for name in map(model.lineage, model.learners):
         told = facts.of_tasks.get(f"train:{model.name}.{name}:0")
         if told is not None:
+            task = model.task
             plain = told["references"]["all"]
             out[name] = LineageReport(
                 learned=told["learned"],
-                prequential=of_json(model.task, told["all"]),
-                prior=of_json(model.task, plain["prior"]),
-                no_change=of_json(model.task, plain["no_change"]),
+                prequential=of_json(task, told["all"]),
+                prior=of_json(task, plain["prior"]),
+                no_change=of_json(task, plain["no_change"]),
             )
     return out
 
