@@ -154,12 +154,16 @@ class OperatedRun:
         self._stack.callback(self._follower.close)
         self.heard = []
         wanted = {"intake", "view", "join", "release", "serve", *self.trainers}
-        until(
-            lambda: (
-                wanted <= {_name(r) for r in self.status().roles if (r.started_ms or 0) >= began}
-            ),
-            "every role is there",
-        )
+        until(lambda: wanted <= self._started_since(began), "every role is there")
+
+    def _started_since(self, began: int) -> set[str]:
+        try:
+            roles = self.status().roles
+        except httpx.ConnectError:
+            # A run that goes on with a change may put another page in this one's place just now.
+            self.connect()
+            return set()
+        return {_name(role) for role in roles if (role.started_ms or 0) >= began}
 
     def printed(self) -> str:
         """Since its last start."""
