@@ -11,6 +11,7 @@ import msgspec
 
 from freshet.schemas.durations import DAY_MS, HOUR_MS
 from freshet.schemas.errors import RequestError
+from freshet.schemas.models.tasks import BINARY, CLASSES, REGRESSION
 from freshet.serving.status.status import ModelFigures, Quality, Status
 from freshet.serving.status.tracks import NAN, KeptTrack, Recent, Track, Whole
 
@@ -18,6 +19,8 @@ from freshet.serving.status.tracks import NAN, KeptTrack, Recent, Track, Whole
 SERVED = "@served"
 BASELINE = "@baseline"
 WHOLE = "all"
+# Of each task what is drawn over time: figures of `Quality`.
+DRAWN = {BINARY: ("auc", "ne"), CLASSES: ("macro_f1", "ne"), REGRESSION: ("mae", "rmse")}
 TIERS_MS = {"1h": HOUR_MS, "1d": DAY_MS, "7d": 7 * DAY_MS, "30d": 30 * DAY_MS, "90d": 90 * DAY_MS}
 
 
@@ -45,7 +48,8 @@ class Part(msgspec.Struct, frozen=True):
     from there on.
 
     `series` has a value for each of `times` (app clock, ms) under `events_per_second`,
-    `feature_lag/VIEW`, `model_lag/MODEL` (ms), and `auc/MODEL/WHO` and `ne/MODEL/WHO`, where WHO is
+    `feature_lag/VIEW`, `model_lag/MODEL` (ms), and `FIGURE/MODEL/WHO`, where FIGURE is `auc` and
+    `ne`, of classes `macro_f1` and `ne`, of numbers `mae` and `rmse`, and WHO is
     a lineage, `@served` or `@baseline`; NaN (in JSON: null) is unknown. `swaps` are those from
     `first_swap` on. Ask on with `cursor`. `tiers` has the number of points that each tier has of
     its span, `begun_ms` is the first observation there ever was.
@@ -251,8 +255,8 @@ def _figures(status: Status) -> Iterator[tuple[str, float]]:
     for model in status.models:
         yield f"model_lag/{model.name}", _number(model.lag_ms)
         for who, quality in _qualities(model):
-            yield f"auc/{model.name}/{who}", _number(quality.auc)
-            yield f"ne/{model.name}/{who}", _number(quality.ne)
+            for figure in DRAWN[model.task]:
+                yield f"{figure}/{model.name}/{who}", _number(getattr(quality, figure))
 
 
 def _qualities(model: ModelFigures) -> Iterator[tuple[str, Quality]]:

@@ -11,6 +11,7 @@ import * as overview from "./overview.js";
 import { draw, inWords, lagPlot, qualityPlot, ratePlot } from "./plots.js";
 import * as stream from "./stream.js";
 import { showStatistics } from "./statistics.js";
+import { taskOf } from "./tasks.js";
 
 const POLL_MS = 1_000;
 const LOST_AFTER_MS = 3_000;
@@ -103,11 +104,15 @@ function drawPlots() {
   draw(byId("plot-lag"), lagPlot(history, views.map((v) => line("feature_lag", v)), range));
   status.models.forEach((model, i) => {
     const plot = (name) => byId("models").children[i].querySelector(`[data-plot=${name}]`);
-    for (const kind of ["ne", "auc"]) {
-      draw(plot(kind), qualityPlot(history, model, kind, range));
-      plot(kind).setAttribute("aria-label", inWords(kind, model));
-    }
+    taskOf(model).plots.forEach((told, place) => {
+      const node = plot(["first", "second"][place]);
+      write(node.parentElement.querySelector("[data-figure]"), told.name);
+      write(node.parentElement.querySelector("[data-better]"), told.better);
+      draw(node, qualityPlot(history, model, told, range));
+      node.setAttribute("aria-label", inWords(told, model));
+    });
     draw(plot("lag"), lagPlot(history, [line("model_lag", model)], range));
+    plot("calibration").parentElement.hidden = model.task !== "binary";
     const calibration = calibrationPlot(model);
     if (calibration) draw(plot("calibration"), calibration);
     plot("calibration").setAttribute("aria-label", calibrationInWords(model));

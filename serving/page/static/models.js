@@ -1,28 +1,21 @@
 // A model: what is served, how good it is, its lineages and slices.
 
 import { children, element, fillTiles, options, write } from "./dom.js";
-import { bound, breach, count, DASH, duration, fixed, moment, percent, share, signed, sum } from "./format.js";
+import { bound, breach, count, DASH, duration, fixed, moment, percent, share, sum } from "./format.js";
 import { colours } from "./colours.js";
 import { fill } from "./table.js";
+import { difference, taskOf } from "./tasks.js";
 
 const number = "number";
 const part = (section, name) => section.querySelector(`[data-${name}]`);
 
 export function showModel(section, model, now) {
-  const { rolling, rolling_baseline: base, served } = model;
-  const { prior, no_change } = model.rolling_references;
-  const beside = (name, other, kind) =>
-    rolling[kind] === null || other[kind] === null ? "too few labels yet" : `${name} ${fixed(other[kind])} (${signed(rolling[kind] - other[kind])})`;
-  const guessed = prior.accuracy === null ? "too few labels yet" : `prior ${fixed(prior.accuracy)} · no change ${fixed(no_change.accuracy)}`;
+  const { served } = model;
   write(part(section, "name"), model.name);
   write(part(section, "about"), [model.past && past(model.past), model.description, model.owner && `owner: ${model.owner}`].filter(Boolean).join(" · "));
   fillTiles(part(section, "tiles"), [
     { label: "Served", value: served ? served.lineage : "nothing yet", sub: served ? `#${served.number}, this lineage since ${moment(served.since_ms)}` : "the first snapshot has to be approved" },
-    { label: "Normalised entropy", value: fixed(rolling.ne), sub: beside("baseline", base, "ne") },
-    { label: "AUC", value: fixed(rolling.auc), sub: beside("baseline", base, "auc") },
-    { label: "Log loss", value: fixed(rolling.log_loss), sub: beside("prior", prior, "log_loss") },
-    { label: "Accuracy", value: fixed(rolling.accuracy), sub: guessed },
-    { label: "Calibration", value: fixed(rolling.calibration, 2), sub: rolling.n ? `predicted over came true, newest ${count(rolling.n)}` : "no labels yet" },
+    ...taskOf(model).tiles.map(([told, beside]) => ({ label: told.name, value: told.write(model.rolling[told.key]), sub: besides(model, told, beside) })),
     { label: "Model lag", value: duration(model.lag_ms), sub: bound(model.slo_ms), meter: share(model.lag_ms, model.slo_ms), state: breach(model.lag_ms, model.slo_ms) },
   ]);
   const lacks = model.missing.map((m) => `Lacks ${m.kind === "source" ? `topic ${m.topic} of view ${m.view}` : `feature ${m.name}`} since ${moment(m.since_ms)}: ${m.reason}.`);
@@ -31,6 +24,19 @@ export function showModel(section, model, now) {
   showLineages(part(section, "lineages"), model, now);
   showSlices(section, model);
   showSkew(section, model);
+}
+
+/** What a figure of the newest labels stands beside. */
+function besides(model, told, beside) {
+  const { rolling, rolling_baseline: baseline } = model;
+  const { prior, no_change } = model.rolling_references;
+  const { key, write: written } = told;
+  if (beside === "both") return prior[key] === null ? "too few labels yet" : `prior ${written(prior[key])} · no change ${written(no_change[key])}`;
+  const other = { baseline, prior }[beside];
+  if (!other) return rolling.n ? `${beside}, newest ${count(rolling.n)}` : "no labels yet";
+  const apart = difference(told, rolling, other);
+  if (beside === "baseline" && !model.baseline) return "no baseline declared";
+  return apart === null ? "too few labels yet" : `${beside} ${written(other[key])} (${apart})`;
 }
 
 /** How far columns are that are computed of what was asked before anybody read them. */
@@ -61,14 +67,16 @@ function showLegend(list, model) {
 }
 
 const MOST_SKIPS = 3;
-const LINEAGES = [{ title: "Lineage" }, { title: "Examples", className: number }, { title: "AUC", className: number }, { title: "NE", className: number }, { title: "Log loss", className: number }, { title: "Accuracy", className: number }, { title: "Calib.", className: number }, { title: "Snapshot" }, { title: "State" }];
+const titled = (figures) => figures.map(({ title }) => ({ title, className: number }));
+const lineages = (task) => [{ title: "Lineage" }, { title: "Examples", className: number }, ...titled(task.columns), { title: "Snapshot" }, { title: "State" }];
 
 function showLineages(table, model, now) {
   const colour = colours(model);
+  const task = taskOf(model);
   const rows = model.lineages.map((l) => {
     const row = [
       { text: l.name, swatch: colour[l.name], className: l.name === model.served?.lineage ? "strong" : "", more: l.alias ? " " + l.alias : "" },
-      count(l.examples), ...quality(l.overall),
+      count(l.examples), ...quality(task.columns, l.overall),
       { text: l.number === null ? DASH : "#" + l.number, more: l.cut_ms === null || now === null ? "" : ` ${duration(Math.max(0, now - l.cut_ms))} ago` },
       { text: l.state, className: "state " + l.state },
     ];
@@ -79,27 +87,29 @@ function showLineages(table, model, now) {
     if (notes.length) row.note = notes.join(" · ");
     return row;
   });
-  fill(table, LINEAGES, rows.length ? [...rows, ...references(model)] : rows, "no lineage yet");
+  fill(table, lineages(task), rows.length ? [...rows, ...references(model)] : rows, "no lineage yet");
   const counts = `${count(model.snapshots)} snapshots: ${count(model.approvals)} approved, ${count(model.refusals)} refused · ${count(model.swaps)} swaps · ${count(model.asked)} asked: ${count(model.labelled)} labelled, ${count(model.expired)} expired${model.decision ? ` · release: ${model.decision}` : ""}`;
   write(table.closest("[data-tables]").querySelector("[data-counts]"), counts);
 }
 
-const quality = (q) => [fixed(q.auc), fixed(q.ne), fixed(q.log_loss), fixed(q.accuracy), fixed(q.calibration, 2)];
+const quality = (figures, q) => figures.map((told) => told.write(q[told.key]));
 
 /** What needs no features, on the labels of the lineage that was judged by most. */
 function references(model) {
   const { prior, no_change } = model.lineages.map((l) => l.references).reduce((a, b) => (b.prior.n > a.prior.n ? b : a));
-  return [["prior", " share of positives so far", prior], ["no change", " as the label before", no_change]].map(([text, more, q]) => [
-    { text, more, className: "quiet" }, count(q.n), ...quality(q), DASH, DASH,
+  const task = taskOf(model);
+  return [["prior", task.prior, prior], ["no change", " as the label before", no_change]].map(([text, more, q]) => [
+    { text, more, className: "quiet" }, count(q.n), ...quality(task.columns, q), DASH, DASH,
   ]);
 }
 
-const SLICES = [{ title: "Slice" }, { title: "Labelled", className: number }, { title: "AUC", className: number }, { title: "NE", className: number }, { title: "Baseline", className: number }, { title: "Difference", className: number }, { title: "Calib.", className: number }];
+const slices = (task) => [{ title: "Slice" }, { title: "Labelled", className: number }, ...titled(task.slices), { title: "Baseline", className: number }, { title: "Difference", className: number }, ...titled(task.ends)];
 const MOST_SLICES = 24;
 const SERVED = "";
 
 /** The slices of one field, of what was served or of one lineage, as the reader chose. */
 function showSlices(section, model) {
+  const task = taskOf(model);
   const fields = [...new Set(model.slices.concat(...model.lineages.map((l) => l.slices)).map((s) => s.field))];
   const field = options(part(section, "field"), fields.map((name) => [name, name]));
   const whose = options(part(section, "whose"), [[SERVED, "what was served"], ...model.lineages.map((l) => [l.name, l.name])]);
@@ -109,14 +119,16 @@ function showSlices(section, model) {
   const all = (lineage?.slices ?? model.slices).filter((s) => s.field === field).sort((a, b) => b.served.n - a.served.n);
   const rows = all.slice(0, MOST_SLICES).map(({ value, served, baseline: own }) => {
     const base = baseline.get(field + "\n" + value) ?? own;
-    const difference = served.ne === null || base.ne === null ? null : served.ne - base.ne;
+    const { loss } = task;
+    const apart = difference(loss, served, base);
+    const side = apart === null ? "" : served[loss.key] > base[loss.key] ? "worse" : "better";
     return [
-      value || "(empty)", count(served.n), fixed(served.auc), fixed(served.ne), fixed(base.ne),
-      { text: signed(difference), className: difference === null ? "" : difference > 0 ? "worse" : "better" }, fixed(served.calibration, 2),
+      value || "(empty)", count(served.n), ...quality(task.slices, served), loss.write(base[loss.key]),
+      { text: apart ?? DASH, className: side }, ...quality(task.ends, served),
     ];
   });
   if (rows.length < all.length) rows.at(-1).note = `the ${rows.length} largest of ${all.length}`;
-  fill(part(section, "slices"), SLICES, rows, fields.length ? "no label of this yet" : "this model declares no slices, or no label has come yet");
+  fill(part(section, "slices"), slices(task), rows, fields.length ? "no label of this yet" : "this model declares no slices, or no label has come yet");
 }
 
 const SKEW = [{ title: "Feature" }, { title: "Distance", className: number }, { title: "Bound", className: number }, { title: "PSI", className: number }, { title: "L∞", className: number }, { title: "Asked", className: number }, { title: "Learned", className: number }];

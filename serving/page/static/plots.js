@@ -18,21 +18,23 @@ const TICKS = [
 const coarse = matchMedia("(pointer: coarse)");
 const narrow = matchMedia("(width < 600px)");
 
-/** `kind` (ne or auc) of what was served, of the baseline and of each lineage; below, swaps on a band of who served. */
-export function qualityPlot(history, model, kind, range) {
+const IN_UNITS = new Set(["rmse", "mae"]); // of the label, however large
+
+/** A figure of what was served, of the baseline and of each lineage; below, swaps on a band of who served. */
+export function qualityPlot(history, model, { key, write }, range) {
   const colour = colours(model);
-  const at = (who) => history.series[`${kind}/${model.name}/${who}`] ?? [];
+  const at = (who) => history.series[`${key}/${model.name}/${who}`] ?? [];
   const swaps = history.swaps.filter((swap) => swap.model === model.name);
   const serving = inForce(history.times, swaps).map((swap) => (swap ? ` · ${swap.lineage} #${swap.number}` : ""));
   const line = (name, values, style, more) => ({
-    x: history.times, y: values, name, mode: "lines", line: style, hovertemplate: `%{y:.3f} ${name}<extra></extra>`, ...more,
+    x: history.times, y: values, name, mode: "lines", line: style, text: values.map(write), hovertemplate: `%{text} ${name}<extra></extra>`, ...more,
   });
   const traces = model.lineages
     .filter((l) => l.name !== model.baseline)
     .map((l) => line(l.name, at(l.name), { color: colour[l.name], width: 1.4 }));
   traces.push(line("baseline", at(BASELINE), { color: css("--baseline"), width: 1.6, dash: "4px,3px" }));
   traces.push(line("served", at(SERVED), { color: css("--ink"), width: 2.4 }, {
-    customdata: serving, hovertemplate: "<b>%{y:.3f} served</b>%{customdata}<extra></extra>",
+    customdata: serving, hovertemplate: "<b>%{text} served</b>%{customdata}<extra></extra>",
   }));
   traces.push({
     x: swaps.map((s) => s.at), y: swaps.map(() => 0.15), yaxis: "y2", mode: "markers", hoverinfo: "skip",
@@ -44,7 +46,7 @@ export function qualityPlot(history, model, kind, range) {
   }));
   const layout = frame(history, range);
   layout.yaxis.range = sensible([at(SERVED), at(BASELINE)], traces.slice(0, -1).map((t) => t.y), history.times, layout.xaxis.range);
-  layout.yaxis.tickformat = ".2f";
+  if (!IN_UNITS.has(key)) layout.yaxis.tickformat = ".2f";
   layout.yaxis.domain = [0.11, 1];
   layout.yaxis2 = { domain: [0, 0.07], range: [0, 1], visible: false, fixedrange: true };
   layout.xaxis.anchor = "free";
@@ -160,9 +162,8 @@ function sensible(main, all, times, [start, end]) {
 }
 
 /** What the plots show, in words. */
-export function inWords(kind, model) {
-  const name = kind === "ne" ? "Normalised entropy" : "AUC";
-  const [now, base] = [model.rolling[kind], model.rolling_baseline[kind]].map((v) => fixed(v));
+export function inWords({ key, name, write }, model) {
+  const [now, base] = [model.rolling[key], model.rolling_baseline[key]].map(write);
   const since = model.served?.since_ms;
   return `${name} of what was served ${now}, baseline ${base}` + (since ? `, ${model.served.lineage} since ${moment(since)}` : "");
 }

@@ -619,7 +619,7 @@ def test_a_year_is_there_in_a_bounded_number_of_points_and_its_end_in_finer_ones
         assert end - start == 7 * DAY_MS
         in_view = page.ask(f"{plotted}.filter((at) => at >= {start}).length")
         assert in_view > 150
-        band = "document.querySelector('[data-plot=ne]').layout.shapes"
+        band = "document.querySelector('[data-plot=first]').layout.shapes"
         assert page.ask(f"{band}.length") >= 1, "who served is shown"
         assert page.errors == []
 
