@@ -140,6 +140,8 @@ class IntakeFacts(RepartitionFacts, frozen=True):
     newest_event_ms: Moment | None = None
     late_sources: list[LateFacts] = []
     unreadable_schemas: list[Text] = []
+    # By model and fate.
+    label_fates: dict[str, dict[str, Count]] = {}
 
 
 class LabelFacts(msgspec.Struct, frozen=True):

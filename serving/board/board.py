@@ -363,7 +363,7 @@ class Board:
         by_name = {topic.name: topic for topic in topics}
         return msgspec.structs.replace(
             figures,
-            labels=label_figures(joined),
+            labels=label_figures(joined, self._told("intake", topic.name), board.model.name),
             conflicts=conflict_figures(joined),
             missing=missing_inputs(board.model, self._views, by_name, facts.values()),
             missing_inputs=board.model.missing_inputs,

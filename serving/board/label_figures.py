@@ -10,14 +10,22 @@ from typing import Any
 from freshet.serving.status import status as s
 
 
-def label_figures(told: Sequence[Mapping[str, Any]]) -> s.LabelFigures:
-    """Of all partitions of the join together."""
+def label_figures(
+    told: Sequence[Mapping[str, Any]],
+    intake: Sequence[Mapping[str, Any]],
+    model: str,
+) -> s.LabelFigures:
+    """Of all partitions of the join, and of the intake of its label's topic, together."""
+    fates: Counter[str] = Counter()
+    for facts in intake:
+        fates.update(facts.get("label_fates", {}).get(model, {}))
     parts = [facts["labels"] for facts in told if "labels" in facts]
     since: Counter[str] = Counter()
     for part in parts:
         since.update(part["since_used"])
     times = [part["newest_ms"] for part in parts if part["newest_ms"] is not None]
     return s.LabelFigures(
+        fates=dict(fates),
         came=sum(part["came"] for part in parts),
         used=sum(part["used"] for part in parts),
         since_used=dict(since),

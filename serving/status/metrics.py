@@ -146,6 +146,13 @@ APP_METRICS: tuple[Figure, ...] = (
         "models/{model}/held",
     ),
     Figure(
+        "counter",
+        "freshet_model_label_fates_total",
+        "Events of a model's label topic by what became of them as labels: used, null (none, as "
+        "declared), bad (a dead letter of the label) or without_id.",
+        "models/{model}/labels/fates/{fate}",
+    ),
+    Figure(
         "gauge",
         "freshet_model_inputs_missing",
         "Topics and features that a model lacks.",
@@ -176,6 +183,33 @@ APP_METRICS: tuple[Figure, ...] = (
         "freshet_model_calibration",
         "Mean prediction over share of positives of the same.",
         _QUALITY.format("calibration"),
+    ),
+    Figure(
+        "gauge",
+        "freshet_model_macro_f1",
+        "Of classes: macro F1 of the same, of the most frequent class so far, and of the label "
+        "before.",
+        _BESIDE_REFERENCES.format("macro_f1"),
+    ),
+    Figure(
+        "gauge",
+        "freshet_model_mean_absolute_error",
+        "Of numbers: mean absolute error of the same, of the mean label so far, and of the label "
+        "before, in the label's unit.",
+        _BESIDE_REFERENCES.format("mae"),
+    ),
+    Figure(
+        "gauge",
+        "freshet_model_root_mean_squared_error",
+        "Of numbers: root of the mean squared error of the same, of the mean label so far, and of "
+        "the label before, in the label's unit.",
+        _BESIDE_REFERENCES.format("rmse"),
+    ),
+    Figure(
+        "gauge",
+        "freshet_model_bias",
+        "Of numbers: mean prediction less mean label of the same, in the label's unit.",
+        _QUALITY.format("bias"),
     ),
     Figure(
         "gauge",

@@ -375,8 +375,12 @@ class ConflictFigures(msgspec.Struct, frozen=True, kw_only=True):
 
 class LabelFigures(msgspec.Struct, frozen=True, kw_only=True):
     """Labels that came for a model, those `used` as examples, and by reason those that came to
-    nothing since the last one that was used; the newest one's time (app clock, ms)."""
+    nothing since the last one that was used; the newest one's time (app clock, ms).
 
+    `fates` are of the events of its label's topic, as intake saw them: `used` (sent on as a label),
+    `null` (no label, as declared), `bad` (a dead letter of the label) or `without_id`."""
+
+    fates: dict[str, int] = {}
     came: int = 0
     used: int = 0
     since_used: dict[str, int] = {}

@@ -88,10 +88,12 @@ function showLineages(table, model, now) {
     return row;
   });
   fill(table, lineages(task), rows.length ? [...rows, ...references(model)] : rows, "no lineage yet");
-  const counts = `${count(model.snapshots)} snapshots: ${count(model.approvals)} approved, ${count(model.refusals)} refused · ${count(model.swaps)} swaps · ${count(model.asked)} asked: ${count(model.labelled)} labelled, ${count(model.expired)} expired${model.decision ? ` · release: ${model.decision}` : ""}`;
+  const counts = `${count(model.snapshots)} snapshots: ${count(model.approvals)} approved, ${count(model.refusals)} refused · ${count(model.swaps)} swaps · ${count(model.asked)} asked: ${count(model.labelled)} labelled, ${count(model.expired)} expired${badLabels(model)}${model.decision ? ` · release: ${model.decision}` : ""}`;
   write(table.closest("[data-tables]").querySelector("[data-counts]"), counts);
 }
 
+/** Labels that are none of its task; each is a dead letter. */
+const badLabels = ({ labels }) => (labels.fates.bad ? ` · ${count(labels.fates.bad)} bad labels` : "");
 const quality = (figures, q) => figures.map((told) => told.write(q[told.key]));
 
 /** What needs no features, on the labels of the lineage that was judged by most. */

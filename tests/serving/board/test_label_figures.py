@@ -36,10 +36,21 @@ def test_what_no_join_counts_is_not_believed() -> None:
 
 
 def test_partitions_add_up_and_the_newest_label_is_that_of_any() -> None:
-    found = label_figures([told(9, 5, late=2), told(3, None), told(1, -7, late=1, empty=1)])
+    parts = [told(9, 5, late=2), told(3, None), told(1, -7, late=1, empty=1)]
+    found = label_figures(parts, [], "late")
     assert (found.came, found.used, found.newest_ms) == (13, 3, 5)
     assert {k: n for k, n in found.since_used.items() if n} == {"late": 3, "empty": 1}
 
 
 def test_a_join_that_has_told_nothing_yet_has_no_labels() -> None:
-    assert label_figures([]) == label_figures([{"asked": 3}])
+    assert label_figures([], [], "late") == label_figures([{"asked": 3}], [{}], "late")
+
+
+def test_what_became_of_events_as_labels_is_of_one_model_and_of_all_partitions() -> None:
+    intake = [
+        {"label_fates": {"late": {"used": 3, "bad": 1}, "other": {"used": 9}}},
+        {"label_fates": {"late": {"used": 2, "null": 4}}},
+        {"fates": {"applied": 7}},
+    ]
+    found = label_figures([], intake, "late")
+    assert found.fates == {"used": 5, "bad": 1, "null": 4}

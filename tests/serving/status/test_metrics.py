@@ -150,7 +150,7 @@ def test_no_name_is_also_that_of_a_role_and_all_follow_the_conventions() -> None
     names = [f.name for f in (*APP_METRICS, *ROLE_METRICS)]
     assert len(set(names)) == len(names)
     for f in APP_METRICS:
-        assert re.fullmatch(r"freshet_[a-z_]+", f.name), f.name
+        assert re.fullmatch(r"freshet_[a-z0-9_]+", f.name), f.name
         assert f.name.endswith("_total") == (f.kind == "counter"), f.name
 
 
