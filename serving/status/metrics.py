@@ -150,7 +150,7 @@ APP_METRICS: tuple[Figure, ...] = (
         "freshet_model_label_fates_total",
         "Events of a model's label topic by what became of them as labels: used, null (none, as "
         "declared), bad (a dead letter of the label) or without_id.",
-        "models/{model}/labels/fates/{fate}",
+        "models/{model}/label_fates/{label_fate}",
     ),
     Figure(
         "gauge",
@@ -315,6 +315,7 @@ def _model(model: ModelFigures, now: int | None) -> dict[str, Any]:
         "skewed": sum(each.hour_ms >= (now or 0) - DRIFT_MS for each in model.skewed),
         "held": sum(lineage.held is not None for lineage in model.lineages),
         "missing": len(model.missing),
+        "label_fates": model.labels.fates,
         "rolling": {
             "served": msgspec.structs.asdict(model.rolling),
             "baseline": msgspec.structs.asdict(model.rolling_baseline),

@@ -36,6 +36,7 @@ from freshet.streams.archive.layout import task_of
 from freshet.streams.control.channels import send
 from freshet.streams.control.switches import NAMES
 from freshet.streams.intake.fates import fates
+from freshet.streams.labels.counts import FATES as LABEL_FATES
 from freshet.streams.log.contract import Log
 from freshet.streams.vitals.metrics import CONTENT_TYPE
 from tests.system.promql import asked, matched
@@ -276,6 +277,7 @@ def test_what_labels_say_is_declared_by_the_app(watched: Watched) -> None:
         | {"repeated_questions", "conflicting_questions", "unreadable_questions"}
         | {"repeated_labels", "conflicting_labels", "late_labels", "unmatched_labels"},
         "verdict": {"approved", "refused"},
+        "label_fate": set(LABEL_FATES),
         "of_role": {n.split(".")[0] for n in role_names(app)},
         "answered_by": {"served", "baseline", "prior", "no_change"},
         "reference": {"prior", "no_change"},
@@ -370,6 +372,13 @@ def queries() -> Iterator[tuple[str, str, str]]:
 
 
 QUERIES = list(queries())
+# What classes and numbers have, and flights that are late or not have not.
+OF_OTHER_TASKS = {
+    "freshet_model_macro_f1",
+    "freshet_model_mean_absolute_error",
+    "freshet_model_bias",
+}
+LIKE_THEM = "freshet_model_accuracy"
 
 
 @pytest.mark.parametrize(
@@ -379,6 +388,7 @@ def test_the_dashboard_and_alerts_ask_for_what_the_run_exports(
     watched: Watched, place: str, query: str, named: str
 ) -> None:
     exported = watched.labels() | SCRAPED
+    exported |= dict.fromkeys(OF_OTHER_TASKS, exported[LIKE_THEM])
     found = asked(query)
     assert found, f"{place}: no metric in {query}"
     for x in found:
