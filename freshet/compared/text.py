@@ -46,7 +46,7 @@ def show_comparison(found: Comparison, console: Console) -> None:
             console.print()
             console.print(_table(HEADS[part], of_part))
     if found.not_compared:
-        console.print("\n[bold]Not compared[/]")
+        console.print(marked("\n[bold]Not compared[/]"))
         for why in found.not_compared:
             console.print(marked("{}", why), highlight=False)
     console.print()
@@ -61,7 +61,7 @@ def show_comparison(found: Comparison, console: Console) -> None:
     if count:
         console.print(marked("[yellow]{} differences[/]", count), highlight=False)
     else:
-        console.print("[green]✔[/] no difference", highlight=False)
+        console.print(marked("[green]✔[/] no difference"), highlight=False)
 
 
 def _table(head: str, differences: list[Difference]) -> Table:
