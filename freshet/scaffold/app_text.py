@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterator
 
 from freshet.samples.proposal import Proposed
-from freshet.samples.roles import is_binary
 from freshet.scaffold.plan import Plan
 from freshet.schemas.events.times import TEXT
 
@@ -118,7 +117,9 @@ def _view(plan: Plan, key: Proposed) -> Iterator[str]:
 
 def _model(plan: Plan, label: Proposed) -> Iterator[str]:
     """The model, and a word on what may leak into it."""
+    outcome = plan.outcome
     assert plan.event_id is not None
+    assert outcome is not None
     asked = [field.name for field in plan.asked]
     if plan.key is not None:
         asked.insert(0, plan.key.name)
@@ -133,18 +134,17 @@ def _model(plan: Plan, label: Proposed) -> Iterator[str]:
     yield f'    "{_model_name(label)}",'
     yield "    on=events,"
     yield f'    id="{plan.event_id.name}",'
-    bound = ""
-    if not is_binary(label):
-        bound = "  # the bound is the sample's middle: say which is meant"
-    yield f'    label=fr.Label(events, id="{plan.event_id.name}", value={plan.label_value}),{bound}'
+    label_of = f'fr.Label(events, id="{plan.event_id.name}", value={outcome.value})'
+    yield f"    label={label_of},{outcome.note}"
+    yield from outcome.task
     yield "    features=["
     yield "        *(events[name] for name in ASKED),"
     if plan.key is not None:
         yield "        *(by_key[name] for name in by_key.features),"
     yield "    ],"
-    yield "    learners=[fr.Baseline(), fr.HashedLogistic()],"
+    yield f"    learners=[fr.Baseline(), {outcome.learner}],"
     yield "    release=fr.ReleaseConfig(min_examples=100),"
-    yield f"    fallback=[fr.constant({min(max(plan.base_rate, 0.01), 0.99):.2f})],"
+    yield f"    fallback=[{outcome.fallback}],"
     yield ")"
 
 

@@ -3,18 +3,15 @@ could be a label, a model."""
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate
-from typing import Any
 
-from freshet.samples.column_profile import LONGEST, is_cut
+from freshet.samples.column_profile import LONGEST
 from freshet.samples.proposal import Proposal, Proposed
-from freshet.samples.roles import Roles, is_binary, is_key_type, is_label_type
+from freshet.samples.roles import Roles, is_key_type, is_label_type
 from freshet.samples.text import type_text
-from freshet.samples.values import NUMBERS, kind_of, kind_of_text
+from freshet.scaffold.outcome import Outcome, is_number, outcome_of, why_none
 from freshet.schemas.durations import milliseconds
 from freshet.schemas.errors import DefinitionError
 from freshet.schemas.events.times import TEXT
@@ -26,7 +23,6 @@ PARTS = 100
 SNAPSHOTS = 50  # over the span of the sample
 MOST_AVERAGED = 3
 MOST_CATEGORIES = 1_000
-_POSITIVE = frozenset({"1", "true", "yes", "y", "t", "up", "positive", "late", "fraud", "spam"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +37,8 @@ class Chosen:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """An app to be written. `windows` are the shorter and the longer one; `label_value` is the
-    Polars expression that is true of a positive label."""
+    """An app to be written. `windows` are the shorter and the longer one; `outcome` is what is
+    predicted of the label."""
 
     name: str
     event_id: Proposed | None
@@ -50,8 +46,7 @@ class Plan:
     source: Proposed | None
     key: Proposed | None
     label: Proposed | None
-    label_value: str
-    base_rate: float
+    outcome: Outcome | None
     windows: tuple[str, str]
     snapshot_every: str
     averaged: Sequence[Proposed]
@@ -83,11 +78,8 @@ def plan(proposal: Proposal, roles: Roles, chosen: Chosen) -> Plan:
             "Write them as ISO 8601, or as numbers since 1970.",
         )
     remarks = []
-    if label is not None and _is_too_long(label):
-        remarks.append(
-            f"no model: the value of its label ({label.name}) that would count as positive has "
-            f"more than {LONGEST} characters"
-        )
+    if label is not None and (why := why_none(label)):
+        remarks.append(why)
         label = None
     if label is not None and event_id is None:
         remarks.append(f"no model: a label ({label.name}) needs an event_id to belong to")
@@ -98,10 +90,9 @@ def plan(proposal: Proposal, roles: Roles, chosen: Chosen) -> Plan:
     taken = [field for field in (event_id, event_time, key, label) if field is not None]
     others = [field for field in proposal.values if field not in taken]
     span_ms = _span_ms(event_time)
-    value = ""
-    rate = 0.5
+    outcome = None
     if label is not None:
-        value, rate = label_value(label)
+        outcome = outcome_of(label)
     return Plan(
         topic_name(proposal.name),
         event_id,
@@ -109,11 +100,10 @@ def plan(proposal: Proposal, roles: Roles, chosen: Chosen) -> Plan:
         roles.source,
         key,
         label,
-        value,
-        rate,
+        outcome,
         windows(span_ms),
         _at_least(span_ms / SNAPSHOTS),
-        [field for field in others if _is_number(field)][:MOST_AVERAGED],
+        [field for field in others if is_number(field)][:MOST_AVERAGED],
         _asked(proposal, *taken),
         remarks,
     )
@@ -164,7 +154,7 @@ def _chosen_label(proposal: Proposal, name: str) -> Proposed | None:
             f"holds values of type {type_text(field.type)}, which a label cannot be of",
             "Name a field of truths, numbers or texts.",
         )
-    if _is_too_long(field):
+    if why_none(field):
         raise DefinitionError(
             f"--label {name}",
             f"has texts of more than {LONGEST} characters, and one of them would be what counts "
@@ -206,11 +196,6 @@ def _at_least(ms: float) -> str:
     return next((one for one in WINDOWS if milliseconds(one) >= ms), WINDOWS[-1])
 
 
-def _is_number(field: Proposed) -> bool:
-    """Whether it is a number that is no time."""
-    return field.type in ("int", "long", "float", "double") and field.unit is None
-
-
 def _asked(proposal: Proposal, *taken: Proposed | None) -> list[Proposed]:
     """The fields of a question that have no other role."""
     return [field for field in proposal.values if field not in taken and _can_be_asked(field)]
@@ -218,69 +203,7 @@ def _asked(proposal: Proposal, *taken: Proposed | None) -> list[Proposed]:
 
 def _can_be_asked(field: Proposed) -> bool:
     """Whether a model can read it of a request: a number, or a text of few values."""
-    if _is_number(field) or field.type == "boolean":
+    if is_number(field) or field.type == "boolean":
         return True
     few = field.profile.all_told_apart and field.profile.distinct <= MOST_CATEGORIES
     return field.type == "string" and field.unit != TEXT and few
-
-
-def label_value(label: Proposed) -> tuple[str, float]:
-    """The expression that says whether a label is positive, and the share of those that are."""
-    column = f'pl.col("{label.name}")'
-    values = label.profile.values
-    total = values.total()
-    if label.type == "boolean":
-        positive = sum(n for value, n in values.items() if str(value).strip().lower() == "true")
-        return column, positive / total
-    if _is_number(label) and is_binary(label):
-        highest = max(_numbers(label), key=float)
-        return f"{column} == {_literal(highest, label)}", values[highest] / total
-    if _is_number(label):
-        return _above_the_middle(label, column)
-    positive = _positive(label)
-    share = values[positive] / total
-    return f"{column} == {json.dumps(positive, ensure_ascii=False)}", share
-
-
-def _positive(label: Proposed) -> Any:
-    """Of two texts the one that says yes, else the rarer one: that is what is worth a warning."""
-    values = label.profile.values
-    if not is_binary(label):
-        return values.most_common(1)[0][0]
-    said = [value for value in values if str(value).lower() in _POSITIVE]
-    return (said or sorted(values, key=lambda value: values[value]))[0]
-
-
-def _is_too_long(label: Proposed) -> bool:
-    """Whether it is positive where it has a text that was not kept whole."""
-    if label.type == "boolean" or _is_number(label):
-        return False
-    return is_cut(_positive(label))
-
-
-def _numbers(label: Proposed) -> dict[Any, int]:
-    """How often each number comes; a slip among them is none."""
-    found = {}
-    for value, times in label.profile.values.items():
-        kind = kind_of(value)
-        if isinstance(value, str):
-            kind = kind_of_text(value)
-        if kind in NUMBERS:
-            found[value] = times
-    return found
-
-
-def _above_the_middle(label: Proposed, column: str) -> tuple[str, float]:
-    """Above the median, which is as good as any bound that nobody named."""
-    counts = sorted((float(value), n) for value, n in _numbers(label).items())
-    total = sum(n for _, n in counts)
-    sums = list(accumulate(n for _, n in counts))
-    at = next(i for i, below in enumerate(sums) if 2 * below >= total)
-    return f"{column} > {counts[at][0]!r}", (total - sums[at]) / total
-
-
-def _literal(value: Any, label: Proposed) -> str:
-    """A number as Python writes it, of the type of its field."""
-    if label.type in ("int", "long"):
-        return str(int(value))
-    return repr(float(value))

@@ -148,7 +148,7 @@ def test_what_somebody_names_overrules_what_was_proposed(tmp_path: Path) -> None
     assert app.models[0].name == "kwh"
     assert app.views[0].keys == ("target",)
     text = (tmp_path / "a" / "app.py").read_text()
-    assert "the bound is the sample's middle" in text
+    assert "task=fr.Regression()" in text
 
 
 def refused(*command: str) -> str:
