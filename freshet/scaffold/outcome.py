@@ -21,9 +21,9 @@ _POSITIVE = frozenset({"1", "true", "yes", "y", "t", "up", "positive", "late", "
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """`value` is the Polars expression of the label; `task` are the lines of the model's task (none:
-    true or false), `learner` is who carries it, `fallback` what answers before there is a model.
-    `note` stands beside the label where somebody has to decide."""
+    """`value` is the Polars expression of the label; `task` are the lines of the model's task
+    (none: true or false), `learner` is who carries it, `fallback` what answers before there is a
+    model. `note` stands beside the label where somebody has to decide."""
 
     value: str
     task: Sequence[str]
@@ -33,8 +33,8 @@ class Outcome:
 
 
 def outcome_of(label: Proposed) -> Outcome:
-    """Two values are true or false, more numbers are numbers, a few texts are classes. Of more texts
-    the most common one is true."""
+    """Two values are true or false, more numbers are numbers, a few texts are classes. Of more
+    texts the most common one is true."""
     column = f'pl.col("{label.name}")'
     if label.type == "boolean" or is_binary(label):
         return _binary(label, column)
