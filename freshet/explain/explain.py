@@ -89,8 +89,8 @@ def explain(
     return Explanation(
         prediction,
         model_asked.name,
-        _answer(first, findings),
-        [_answer(repeat, findings) for repeat in findings.asked[1:]],
+        _answer(first, findings, model_asked),
+        [_answer(repeat, findings, model_asked) for repeat in findings.asked[1:]],
         list(found)[1:],
         _snapshot(run, model_asked, first, told.cuts),
         _outcome(model_asked, findings, told),
@@ -142,8 +142,11 @@ def _unknown(run: OpenedRun, prediction: str, wanted: Sequence[Model]) -> Reques
     )
 
 
-def _answer(prediction: LoggedPrediction, findings: Findings) -> Answer:
+def _answer(prediction: LoggedPrediction, findings: Findings, model: Model) -> Answer:
     fixed = prediction.fixed
+    classes: tuple[str, ...] = ()
+    if isinstance(model.task, Classes):
+        classes = tuple(model.task.classes)
     # All of it: a question that was asked again differs at least in when.
     own = fixed.tobytes()
     return Answer(
@@ -161,6 +164,7 @@ def _answer(prediction: LoggedPrediction, findings: Findings) -> Answer:
         ),
         same_request=bool((fixed["request"] == findings.asked[0].fixed["request"]).all()),
         missing=prediction.missing,
+        classes=classes,
     )
 
 

@@ -15,7 +15,8 @@ class Answer:
     `offset` is its place in the outcomes log; `counted`: the join took it for a question (the first
     of an id; later ones are repeats); `same_request`: it said what the first one said.
     `probability` is what was answered: of classes one for each, in the order declared; of a
-    regression the number. `missing` are the features for want of which no model answered."""
+    regression the number. `classes` are their names, none of other tasks. `missing` are the
+    features for want of which no model answered."""
 
     probability: float | list[float]
     rung: str
@@ -29,6 +30,7 @@ class Answer:
     counted: bool
     same_request: bool = True
     missing: tuple[str, ...] = ()
+    classes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ from freshet.terminal import marked
 AT = "%a %-d %b %Y %H:%M:%S"
 GOOD = Text("✔", "green")
 BAD = Text("✖", "red")
+MOST_CLASSES = 5  # whose probabilities are told
 
 
 def show_explanation(explained: Explanation, console: Console) -> None:
@@ -56,7 +57,7 @@ def _facts(explained: Explanation) -> Iterable[tuple[str, str | Text]]:
     asked = moment(answer.asked_ms, AT)
     yield (
         "answer",
-        marked("[bold]{}[/] by {}, as of {} UTC", said(answer.probability), _rung(answer), asked),
+        marked("[bold]{}[/] by {}, as of {} UTC", said(answer), _rung(answer), asked),
     )
     yield (
         "",
@@ -90,15 +91,21 @@ def _rung(answer: Answer) -> str:
     return told.get(answer.rung, "the declared constant")
 
 
-def said(answer: float | list[float]) -> str:
-    """An answer: of classes the probability of each, in the order declared."""
-    if isinstance(answer, list):
-        return ", ".join(f"{p:.4f}" for p in answer)
-    return f"{answer:.4f}"
+def said(answer: Answer) -> str:
+    """An answer: of classes their probabilities, the likeliest first."""
+    found = answer.probability
+    if not isinstance(found, list):
+        return f"{found:.4f}"
+    likeliest = sorted(zip(found, answer.classes), key=lambda each: -each[0])
+    told = [f"{name} {p:.4f}" for p, name in likeliest[:MOST_CLASSES]]
+    others = len(likeliest) - len(told)
+    if others:
+        told.append(f"{others} more")
+    return ", ".join(told)
 
 
 def _repeat(answer: Answer) -> Text:
-    asked = f"{moment(answer.asked_ms, AT)}: {said(answer.probability)}"
+    asked = f"{moment(answer.asked_ms, AT)}: {said(answer)}"
     why = "does not count"
     if answer.counted:
         why = "a question of its own: the first was forgotten"
