@@ -28,9 +28,10 @@ class AlertBounds:
     newest `dead_window` records, once there are `dead_records`. Late events are a share of a
     source's newest ones, see `freshet.serving.status.promises.recently_late`. Calibration is that
     of the newest labelled answers (mean prediction over the share that came true), once there are
-    `labelled`. `restarts` are allowed within `restarts_ms` (wall). Questions in conflict are told
-    of for `conflict_ms` (app clock) after the newest, drift for `drift_ms` after the hour that was
-    unlike others.
+    `labelled`; of classes confidence is (mean highest probability over accuracy); the RMSE of
+    numbers is held to `over_prior` times that of the mean label so far. `restarts` are allowed
+    within `restarts_ms` (wall). Questions in conflict are told of for `conflict_ms` (app clock)
+    after the newest, drift for `drift_ms` after the hour that was unlike others.
     """
 
     red_lag: float = RED_LAG
@@ -49,6 +50,11 @@ class AlertBounds:
     red_late_share: float = RED_LATE_SHARE
     calibration: tuple[float, float] = (0.8, 1.25)
     red_calibration: tuple[float, float] = (0.5, 2.0)
+    confidence: tuple[float, float] = (0.8, 1.25)
+    red_confidence: tuple[float, float] = (0.5, 2.0)
+    # A learner that has found nothing yet answers about the mean, and is a little worse by chance.
+    over_prior: float = 1.1
+    red_over_prior: float = 2.0
     labelled: int = 500
     restarts: int = 3
     restarts_ms: int = 10 * 60_000

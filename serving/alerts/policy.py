@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from freshet.schemas.durations import HOUR_MS
 from freshet.serving.alerts.bounds import AlertBounds, Missed, Recent
 from freshet.serving.alerts.drift_policy import drift, skew
+from freshet.serving.alerts.quality_policy import calibration, confidence, worse_than_prior
 from freshet.serving.status.bounds import lag_light
 from freshet.serving.status.labels import unlearned
 from freshet.serving.status.promises import DOES, late_text, moment, recently_late, span
@@ -342,40 +343,6 @@ def questions_in_conflict(status: Status, recent: Recent, bounds: AlertBounds) -
         )
 
 
-def calibration(status: Status, recent: Recent, bounds: AlertBounds) -> Iterator[Alert]:
-    """Answers are, on the whole, far from what happens: the mean prediction of the newest labelled
-    ones over the share of them that came true. At single probabilities they may be off all the
-    same, or just there."""
-    low, high = bounds.calibration
-    lowest, highest = bounds.red_calibration
-    for model in status.models:
-        found = model.rolling.calibration
-        # Of classes it is about confidence, and a number has none.
-        if model.task != "binary":
-            continue
-        if found is None or model.rolling.n < bounds.labelled or low <= found <= high:
-            continue
-        much = f"only {found:.2f} of"
-        if found > 1:
-            much = f"{found:.2f} times"
-        light: Light = "red"
-        if lowest <= found <= highest:
-            light = "amber"
-        yield Alert(
-            policy="calibration",
-            subject=model.name,
-            light=light,
-            reason=f"calibration is {found:.2f} over the newest {model.rolling.n:,} labelled "
-            f"answers, {low:g} to {high:g} is allowed",
-            meaning=f"Answers of {model.name} expect, on the whole, {much} what happens: "
-            "thresholds on them are off, their order may still be right.",
-            next_step="The status page shows at which probabilities and in which slices answers "
-            "are off, `freshet models` whether another lineage is better; a source gone silent "
-            "would be among the alerts; learning more often: "
-            "`freshet topics set TOPIC snapshot_every=…`, of the topic of its labels.",
-        )
-
-
 def switch_off(status: Status, recent: Recent, bounds: AlertBounds) -> Iterator[Alert]:
     """Somebody turned a switch off: meant, and easily forgotten."""
     for switch in status.switches:
@@ -435,6 +402,8 @@ POLICIES: tuple[Policy, ...] = (
     snapshots_refused,
     questions_in_conflict,
     calibration,
+    confidence,
+    worse_than_prior,
     clock_jumped,
     switch_off,
 )

@@ -25,6 +25,7 @@ from freshet.serving.status.status import (
     ModelFigures,
     OutageFigures,
     Quality,
+    References,
     RoleFigures,
     Served,
     SourceFigures,
@@ -91,6 +92,18 @@ LACKING_INPUT = MissingFigures(
 
 def calibrated(calibration: float | None, n: int = 5_000) -> dict[str, Any]:
     return model(rolling=Quality(n=n, calibration=calibration))
+
+
+def confident(calibration: float | None, accuracy: float = 0.7, n: int = 5_000) -> dict[str, Any]:
+    quality = Quality(n=n, calibration=calibration, accuracy=accuracy)
+    return model(task="classes", rolling=quality)
+
+
+def off_by(rmse: float | None, prior: float | None, n: int = 5_000) -> dict[str, Any]:
+    """Answers that are numbers, and what the mean label so far was off by."""
+    references = References(prior=Quality(n=n, rmse=prior))
+    rolling = Quality(n=n, rmse=rmse)
+    return model(task="regression", rolling=rolling, rolling_references=references)
 
 
 def contested(ago_ms: int | None) -> dict[str, Any]:
@@ -294,6 +307,20 @@ TABLE: list[tuple[str, Mapping[str, Any], Recent, tuple[str, str, str]]] = [
     ("calibration far off", calibrated(2.1), Recent(), ("calibration", "red", "2.10")),
     ("calibration of few", calibrated(2.1, 499), Recent(), NONE),
     ("calibration not known", calibrated(None), Recent(), NONE),
+    ("confident low", confident(0.8), Recent(), NONE),
+    ("confident high", confident(1.25), Recent(), NONE),
+    ("confidence low", confident(0.79), Recent(), ("confidence", "amber", "0.79 times accuracy (0.700) over the newest 5,000")),
+    ("confidence high", confident(1.26), Recent(), ("confidence", "amber", "0.8 to 1.25 times is allowed")),
+    ("confidence far off", confident(2.1), Recent(), ("confidence", "red", "2.10")),
+    ("never right", confident(None, 0.0), Recent(), ("confidence", "red", "an accuracy of 0 over")),
+    ("confidence of few", confident(2.1, n=499), Recent(), NONE),
+    ("as good as the prior", off_by(2.2, 2.0), Recent(), NONE),
+    ("worse than the prior", off_by(2.21, 2.0), Recent(), ("worse_than_prior", "amber", "RMSE is 2.21 over the newest 5,000")),
+    ("far worse than the prior", off_by(4.01, 2.0), Recent(), ("worse_than_prior", "red", "mean label so far 2; 1.1 times")),
+    ("beyond all floats", off_by(None, 2.0), Recent(), ("worse_than_prior", "red", "grew beyond all bounds")),
+    ("worse in a few", off_by(9.0, 2.0, 499), Recent(), NONE),
+    ("labels that never change", off_by(9.0, 0.0), Recent(), NONE),
+    ("no prior yet", off_by(9.0, None), Recent(), NONE),
     ("role running", role(), Recent(), NONE),
     ("role held", role("held"), Recent(), NONE),
     ("role stopped", role("stopped"), Recent(), NONE),
@@ -419,9 +446,20 @@ def test_policy_and_subject_are_an_identity(
     assert found == alerts(said)
 
 
-def test_no_alert_speaks_of_the_calibration_of_numbers_or_classes() -> None:
-    off = Quality(n=5_000, calibration=9.0)
-    for task, told in (("binary", True), ("classes", False), ("regression", False)):
-        found = status(models=[ModelFigures(name="m", task=task, rolling=off)])
-        policies = {alert.policy for alert in alerts(found, Recent(), AlertBounds())}
-        assert ("calibration" in policies) == told
+def test_of_each_task_the_alert_speaks_of_its_own_figures() -> None:
+    """Whatever else stands in a status: one of another version may tell figures of any task."""
+    off = Quality(n=5_000, calibration=9.0, accuracy=0.1, rmse=9.0)
+    beside = References(prior=Quality(n=5_000, rmse=1.0))
+    for task, wanted in (
+        ("binary", "calibration"),
+        ("classes", "confidence"),
+        ("regression", "worse_than_prior"),
+    ):
+        found = ModelFigures(name="m", task=task, rolling=off, rolling_references=beside)
+        assert [alert.policy for alert in alerts(status(models=[found]))] == [wanted]
+
+
+@pytest.mark.parametrize(("said", "word"), [(confident(0.4), "more"), (confident(3.0), "less")])
+def test_confidence_says_which_way_it_is_off(said: Mapping[str, Any], word: str) -> None:
+    (alert,) = alerts(status(**said))
+    assert f"are right {word} often than it says" in alert.meaning
