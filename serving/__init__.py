@@ -8,7 +8,8 @@
 `oip/`, `web/` the Open Inference Protocol; the scorer's HTTP routes and server
 `docs/`        the catalogue, the OpenAPI document and its page
 `status/`      the figures of a whole app, their promises and history; `board/` gathers them;
-               `values/` a year of what events hold; `inputs/` what a model lacks, and what then
+               `quality/` how good answers were; `values/` a year of what events hold;
+               `inputs/` what a model lacks, and what then
 `alerts/`      what is told once, and to whom
 `registry/`    a schema registry for those who have none
 `page/`        the operator's page, what it shows and changes

@@ -9,13 +9,9 @@ from typing import Any
 from freshet.learners.model import Model
 from freshet.schemas.wire import messages
 from freshet.serving.board.lineage_snapshots import LineageSnapshots
-from freshet.serving.board.served_quality import (
-    ServedFigures,
-    ServedQuality,
-    told_quality,
-    told_references,
-)
+from freshet.serving.board.served_quality import ServedFigures, ServedQuality
 from freshet.serving.board.stages import Stage, slowest
+from freshet.serving.quality.told import told_quality, told_references
 from freshet.serving.status import status as s
 from freshet.serving.status.reports_file import Swaps
 from freshet.streams.log.contract import Batch
@@ -118,6 +114,7 @@ class ModelBoard:
             ],
             slices=self._slices(of_served, base),
             calibration=list(of_served.calibration),
+            classes=list(of_served.classes),
             rungs=self.quality.rungs,
             skew=self.quality.skew,
             skewed=self.quality.skewed,

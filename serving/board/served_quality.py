@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -13,12 +12,12 @@ import numpy.typing as npt
 
 from freshet.learners.model import Model
 from freshet.learners.training import by_task
-from freshet.learners.training.prequential import RollingQuality
 from freshet.schemas.errors import SchemaError
 from freshet.schemas.models.layout import Layout
-from freshet.schemas.models.tasks import BINARY
 from freshet.schemas.text.keys import key_of, parts_of
 from freshet.schemas.wire import blocks, outcomes
+from freshet.serving.quality.reliability import diagram
+from freshet.serving.quality.told import quality_of, references_of
 from freshet.serving.status import status as s
 from freshet.serving.values.served_file import Arrays, KeptServed, packed, unpacked
 from freshet.serving.values.skew import Skew
@@ -27,14 +26,13 @@ from freshet.streams.operators.origins import Cursors
 
 ROLLING = 5_000  # the newest labelled predictions that rolling figures are of
 CALIBRATED = 20_000  # the newest labelled predictions that the calibration plot is of
-BINS = 10
 # A hundred features take .2 s.
 SKEW_SECONDS = 10.0
 
 
 class ServedFigures(msgspec.Struct, frozen=True, kw_only=True):
     """Quality as it was reckoned last: over the newest 5,000 labelled predictions, over all, by
-    slice and by probability."""
+    slice and by what was answered."""
 
     rolling: s.Quality = s.Quality()
     overall: s.Quality = s.Quality()
@@ -42,6 +40,7 @@ class ServedFigures(msgspec.Struct, frozen=True, kw_only=True):
     overall_references: s.References = s.References()
     slices: tuple[tuple[str, str, s.Quality], ...] = ()  # field, value
     calibration: tuple[s.CalibrationBin, ...] = ()
+    classes: tuple[s.ClassCounts, ...] = ()
 
 
 class ServedQuality:
@@ -55,10 +54,7 @@ class ServedQuality:
         task = model.task
         self._overall = by_task.quality(task)
         self._rolling = by_task.rolling(task, ROLLING)
-        # What is no probability of true has no diagram of them.
-        self._newest: RollingQuality | None = None
-        if task.kind == BINARY:
-            self._newest = RollingQuality(CALIBRATED)
+        self._newest = diagram(task, CALIBRATED)
         self._references = by_task.references(task, ROLLING)
         self._slices = {f: by_task.sliced(task) for f in model.slices}
         self._rungs = np.zeros(len(outcomes.RUNGS), np.int64)
@@ -105,7 +101,10 @@ class ServedQuality:
 
     def _declared(self) -> str:
         model = self._model
-        parts = (self._layout.id, list(self._slices), dict(model.skew_bounds))
+        parts = [self._layout.id, list(self._slices), dict(model.skew_bounds)]
+        # Of a binary model it is what it was before there were others.
+        if facts := model.task.facts:
+            parts.append(facts)
         return msgspec.json.encode(parts).decode()
 
     def _arrays(self) -> Arrays:
@@ -113,6 +112,7 @@ class ServedQuality:
         parts: dict[str, Any] = {
             "overall": self._overall.checkpoint(),
             "rolling": self._rolling.checkpoint(),
+            "newest": self._newest.checkpoint(),
             "references": self._references.checkpoint(),
             "skew": self._skew.arrays(),
             "own": {
@@ -121,8 +121,6 @@ class ServedQuality:
                 "cursors": self._cursors.dump(),
             },
         }
-        if self._newest is not None:
-            parts["newest"] = self._newest.checkpoint()
         for at, table in enumerate(self._slices.values()):
             parts[f"slice{at}"] = table.checkpoint()
         return {
@@ -145,8 +143,7 @@ class ServedQuality:
         task = self._model.task
         self._overall = by_task.quality(task, part("overall"))
         self._rolling = by_task.rolling(task, ROLLING, part("rolling"))
-        if self._newest is not None:
-            self._newest = RollingQuality.restored(part("newest"))
+        self._newest = diagram(task, CALIBRATED, part("newest"))
         self._references = by_task.references(task, ROLLING, part("references"))
         for at, name in enumerate(self._slices):
             self._slices[name] = by_task.sliced(task, part(f"slice{at}"))
@@ -200,8 +197,7 @@ class ServedQuality:
         p = np.ascontiguousarray(rows.fixed["p"][at])
         y = rows.label[at]
         for quality in (self._overall, self._rolling, self._newest):
-            if quality is not None:
-                quality.update(p, y)
+            quality.update(p, y)
         self._references.update(y)
         if self._slices:
             self._take_slices(rows.texts["categories"].take(at).to_arrow().to_pylist(), p, y)
@@ -227,7 +223,8 @@ class ServedQuality:
                 for field, table in self._slices.items()
                 for value, figures in table.figures().items()
             ),
-            calibration=_calibration(self._newest),
+            calibration=self._newest.bins(),
+            classes=self._newest.by_class(),
         )
 
     def _reckon_skew(self, now: float) -> None:
@@ -240,53 +237,3 @@ class ServedQuality:
         self._skewed = taken
         self._skewed_at = now
         self.skew = self._skew.figures()
-
-
-def quality_of(f: by_task.Told) -> s.Quality:
-    return told_quality(f.as_json())
-
-
-def told_quality(f: Mapping[str, Any] | None) -> s.Quality:
-    """Figures of any task, as a trainer tells them (`freshet.learners.training.by_task`)."""
-    if not f:
-        return s.Quality()
-    return s.Quality(
-        n=f["n"],
-        auc=f.get("auc"),
-        ne=f.get("normalised_entropy"),
-        calibration=f.get("calibration"),
-        log_loss=f.get("log_loss"),
-        accuracy=f.get("accuracy"),  # trainers of 0.1 did not tell it
-        macro_f1=f.get("macro_f1"),
-        calibration_error=f.get("calibration_error"),
-        mae=f.get("mae"),
-        rmse=f.get("rmse"),
-        bias=f.get("bias"),
-        squared_error=f.get("squared_error"),
-    )
-
-
-def references_of(f: by_task.Told) -> s.References:
-    return told_references(f.as_json())
-
-
-def told_references(f: Mapping[str, Any] | None) -> s.References:
-    """As a trainer tells them (`freshet.learners.training.references.ReferenceFigures` as JSON)."""
-    if not f:
-        return s.References()
-    return s.References(prior=told_quality(f["prior"]), no_change=told_quality(f["no_change"]))
-
-
-def _calibration(newest: RollingQuality | None) -> tuple[s.CalibrationBin, ...]:
-    if newest is None:
-        return ()
-    return tuple(
-        s.CalibrationBin(
-            low=i / BINS,
-            high=(i + 1) / BINS,
-            n=int(n),
-            predicted=sum_p / n if n else None,
-            observed=sum_y / n if n else None,
-        )
-        for i, (n, sum_p, sum_y) in enumerate(newest.reliability(BINS).tolist())
-    )

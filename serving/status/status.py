@@ -347,13 +347,25 @@ class LineageFigures(msgspec.Struct, frozen=True, kw_only=True):
 
 class CalibrationBin(msgspec.Struct, frozen=True, kw_only=True):
     """Served predictions between two probabilities: how many were labelled, their mean, and the
-    share that came true."""
+    share that came true. Of classes it is the highest probability, and the share whose class came;
+    of numbers a tenth of the answers, their mean, and mean and `deviation` of the labels."""
 
     low: float
     high: float
     n: int = 0
     predicted: float | None = None
     observed: float | None = None
+    deviation: float | None = None
+
+
+class ClassCounts(msgspec.Struct, frozen=True, kw_only=True):
+    """One class, of the newest labelled answers: how many labels were it, how many answers said
+    it, and how many of both at once."""
+
+    name: str
+    labelled: int = 0
+    answered: int = 0
+    right: int = 0
 
 
 class Served(msgspec.Struct, frozen=True, kw_only=True):
@@ -432,7 +444,8 @@ class ModelFigures(msgspec.Struct, frozen=True, kw_only=True):
     it is held against; references are of the labels that what was served is judged by. `missing`
     are inputs that it lacks now, and `missing_inputs` is what it does then. `past` is set while
     columns of it are computed of the past. `task` is what it predicts: `binary`, `classes` or
-    `regression`."""
+    `regression`; `calibration` is a reliability diagram of the newest 20,000 labelled answers, and
+    `classes`, in the order declared, are counts of the same."""
 
     name: str
     task: str = "binary"
@@ -459,6 +472,7 @@ class ModelFigures(msgspec.Struct, frozen=True, kw_only=True):
     lineages: list[LineageFigures] = []
     slices: list[SliceFigures] = []
     calibration: list[CalibrationBin] = []
+    classes: list[ClassCounts] = []
     rungs: dict[str, int] = {}
     skew: list[SkewFigures] = []
     skewed: list[DriftFigures] = []
