@@ -68,6 +68,8 @@ PAST_COLUMNS = (
     "done in",
     "waits for",
 )
+# What became of the events that could be labels, as intake names it.
+LABEL_FATES = {"used": "used", "no value": "null", "bad": "bad", "no id": "without_id"}
 LINEAGES = ("lineage", "alias", "snapshot", "refused", "examples")
 
 
@@ -135,6 +137,9 @@ def show_status(status: Status, console: Console) -> None:
     console.print(
         table("model", "served lineage", "snapshot", "since", "lag", "SLO", rows=_served(status))
     )
+    labels = [_label_fates(model) for model in status.models if model.labels.fates]
+    if labels:
+        console.print(table("labels of model", *LABEL_FATES, rows=labels))
 
 
 def show_topics(status: Status, console: Console) -> None:
@@ -226,6 +231,8 @@ def show_models(status: Status, console: Console) -> None:
             table(*LINEAGES, *QUALITY[model.task], rows=[*_lineages(model), *_references(model)])
         )
         _show_decisions(model, console)
+        if model.classes:
+            console.print(table("class", "labels", "answered", "right", rows=_classes(model)))
         for field in dict.fromkeys(
             of_value.field for line in model.lineages for of_value in line.slices
         ):
@@ -333,6 +340,11 @@ def _served(status: Status) -> Iterable[list[str]]:
         yield [model.name, *at, duration(model.lag_ms), duration(model.slo_ms)]
 
 
+def _label_fates(model: ModelFigures) -> list[str]:
+    fates = model.labels.fates
+    return [model.name, *(count(fates.get(fate, 0)) for fate in LABEL_FATES.values())]
+
+
 def _start(topic: TopicFigures) -> list[str]:
     """Where it was decided to begin, by partition."""
     offsets = []
@@ -380,6 +392,12 @@ def _references(model: ModelFigures) -> Iterable[list[str]]:
     for name, quality in (("(prior)", most.prior), ("(no change)", most.no_change)):
         if quality.n:
             yield [name, "", DASH, DASH, count(quality.n), *_quality(quality, model.task)]
+
+
+def _classes(model: ModelFigures) -> Iterable[list[str]]:
+    """Of the newest labelled answers, in the order declared."""
+    for each in model.classes:
+        yield [each.name, count(each.labelled), count(each.answered), count(each.right)]
 
 
 def _slices(model: ModelFigures, field: str) -> Iterable[list[Cell]]:

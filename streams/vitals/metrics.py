@@ -244,13 +244,38 @@ ROLE_METRICS: tuple[Figure, ...] = (
         "gauge",
         "freshet_trainer_calibration",
         "Mean prediction over share of positives: "
-        "1 where as many came true as were expected in all.",
+        "1 where as many came true as were expected in all. Of classes, mean highest probability "
+        "over accuracy.",
         f"{_TRAINER}/{{window:all|rolling}}/calibration",
     ),
     Figure(
         "gauge",
+        "freshet_trainer_macro_f1",
+        "Of classes: prequential macro F1.",
+        f"{_TRAINER}/{{window:all|rolling}}/macro_f1",
+    ),
+    Figure(
+        "gauge",
+        "freshet_trainer_mean_absolute_error",
+        "Of numbers: prequential mean absolute error, in the label's unit.",
+        f"{_TRAINER}/{{window:all|rolling}}/mae",
+    ),
+    Figure(
+        "gauge",
+        "freshet_trainer_root_mean_squared_error",
+        "Of numbers: root of the prequential mean squared error, in the label's unit.",
+        f"{_TRAINER}/{{window:all|rolling}}/rmse",
+    ),
+    Figure(
+        "gauge",
+        "freshet_trainer_bias",
+        "Of numbers: mean prediction less mean label, in the label's unit.",
+        f"{_TRAINER}/{{window:all|rolling}}/bias",
+    ),
+    Figure(
+        "gauge",
         "freshet_trainer_reference_log_loss",
-        "Log loss on the same labels of the running share of positives.",
+        "Log loss on the same labels of the running share of positives, or of each class.",
         f"{_TRAINER}/references/{{window:all|rolling}}/{{reference:prior|no_change}}/log_loss",
     ),
     Figure(
@@ -258,6 +283,19 @@ ROLE_METRICS: tuple[Figure, ...] = (
         "freshet_trainer_reference_accuracy",
         "Accuracy on the same labels of the running share of positives, and of the label before.",
         f"{_TRAINER}/references/{{window:all|rolling}}/{{reference:prior|no_change}}/accuracy",
+    ),
+    Figure(
+        "gauge",
+        "freshet_trainer_reference_mean_absolute_error",
+        "Of numbers: mean absolute error on the same labels of the mean label so far, and of the "
+        "label before.",
+        f"{_TRAINER}/references/{{window:all|rolling}}/{{reference:prior|no_change}}/mae",
+    ),
+    Figure(
+        "gauge",
+        "freshet_trainer_reference_root_mean_squared_error",
+        "Of numbers: root of the mean squared error of the same.",
+        f"{_TRAINER}/references/{{window:all|rolling}}/{{reference:prior|no_change}}/rmse",
     ),
     Figure(
         "gauge",
@@ -270,6 +308,12 @@ ROLE_METRICS: tuple[Figure, ...] = (
         "freshet_trainer_slice_log_loss",
         "Prequential log loss of a slice.",
         f"{_TRAINER}/slices/{{slice}}/{{value:50}}/log_loss",
+    ),
+    Figure(
+        "gauge",
+        "freshet_trainer_slice_mean_absolute_error",
+        "Of numbers: prequential mean absolute error of a slice.",
+        f"{_TRAINER}/slices/{{slice}}/{{value:50}}/mae",
     ),
     # the scorer
     Figure(

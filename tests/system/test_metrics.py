@@ -373,12 +373,19 @@ def queries() -> Iterator[tuple[str, str, str]]:
 
 QUERIES = list(queries())
 # What classes and numbers have, and flights that are late or not have not.
-OF_OTHER_TASKS = {
-    "freshet_model_macro_f1",
-    "freshet_model_mean_absolute_error",
-    "freshet_model_bias",
+LIKE = {
+    "freshet_model_macro_f1": "freshet_model_accuracy",
+    "freshet_model_mean_absolute_error": "freshet_model_accuracy",
+    "freshet_model_root_mean_squared_error": "freshet_model_accuracy",
+    "freshet_model_bias": "freshet_model_calibration",
+    "freshet_trainer_macro_f1": "freshet_trainer_accuracy",
+    "freshet_trainer_mean_absolute_error": "freshet_trainer_accuracy",
+    "freshet_trainer_root_mean_squared_error": "freshet_trainer_accuracy",
+    "freshet_trainer_bias": "freshet_trainer_calibration",
+    "freshet_trainer_reference_mean_absolute_error": "freshet_trainer_reference_accuracy",
+    "freshet_trainer_reference_root_mean_squared_error": "freshet_trainer_reference_accuracy",
+    "freshet_trainer_slice_mean_absolute_error": "freshet_trainer_slice_log_loss",
 }
-LIKE_THEM = "freshet_model_accuracy"
 
 
 @pytest.mark.parametrize(
@@ -388,7 +395,7 @@ def test_the_dashboard_and_alerts_ask_for_what_the_run_exports(
     watched: Watched, place: str, query: str, named: str
 ) -> None:
     exported = watched.labels() | SCRAPED
-    exported |= dict.fromkeys(OF_OTHER_TASKS, exported[LIKE_THEM])
+    exported |= {name: exported[other] for name, other in LIKE.items()}
     found = asked(query)
     assert found, f"{place}: no metric in {query}"
     for x in found:
@@ -403,3 +410,5 @@ def test_everything_exported_is_on_the_dashboard_or_in_an_alert(watched: Watched
     asked_for = {re.sub(r"_bucket$", "", x.metric) for _, query, _ in QUERIES for x in asked(query)}
     exported = {m.name + ("_total" if m.type == "counter" else "") for _, m in watched.everything()}
     assert exported <= asked_for
+    assert LIKE.keys() <= asked_for
+    assert LIKE.keys().isdisjoint(exported), "a binary model has none of them"

@@ -112,7 +112,9 @@ function drawPlots() {
       node.setAttribute("aria-label", inWords(told, model));
     });
     draw(plot("lag"), lagPlot(history, [line("model_lag", model)], range));
-    plot("calibration").parentElement.hidden = model.task !== "binary";
+    const { title, about } = taskOf(model).diagram;
+    write(plot("calibration").parentElement.querySelector("[data-title]"), title);
+    write(plot("calibration").parentElement.querySelector("[data-about]"), about);
     const calibration = calibrationPlot(model);
     if (calibration) draw(plot("calibration"), calibration);
     plot("calibration").setAttribute("aria-label", calibrationInWords(model));

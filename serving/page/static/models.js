@@ -22,6 +22,8 @@ export function showModel(section, model, now) {
   write(part(section, "rungs"), [...lacks, rungs(model.rungs)].join(" "));
   showLegend(part(section, "legend"), model);
   showLineages(part(section, "lineages"), model, now);
+  write(part(section, "labels"), labelFates(model));
+  showClasses(section, model);
   showSlices(section, model);
   showSkew(section, model);
 }
@@ -88,12 +90,33 @@ function showLineages(table, model, now) {
     return row;
   });
   fill(table, lineages(task), rows.length ? [...rows, ...references(model)] : rows, "no lineage yet");
-  const counts = `${count(model.snapshots)} snapshots: ${count(model.approvals)} approved, ${count(model.refusals)} refused · ${count(model.swaps)} swaps · ${count(model.asked)} asked: ${count(model.labelled)} labelled, ${count(model.expired)} expired${badLabels(model)}${model.decision ? ` · release: ${model.decision}` : ""}`;
+  const counts = `${count(model.snapshots)} snapshots: ${count(model.approvals)} approved, ${count(model.refusals)} refused · ${count(model.swaps)} swaps · ${count(model.asked)} asked: ${count(model.labelled)} labelled, ${count(model.expired)} expired${model.decision ? ` · release: ${model.decision}` : ""}`;
   write(table.closest("[data-tables]").querySelector("[data-counts]"), counts);
 }
 
-/** Labels that are none of its task; each is a dead letter. */
-const badLabels = ({ labels }) => (labels.fates.bad ? ` · ${count(labels.fates.bad)} bad labels` : "");
+const FATES = { used: "used", null: "without a value", bad: "bad, a dead letter each", without_id: "without an id" };
+
+/** What became of the events that could be its labels, as intake saw them. */
+function labelFates({ labels: { fates } }) {
+  const told = Object.entries(FATES).filter(([fate]) => fates[fate]).map(([fate, text]) => `${count(fates[fate])} ${text}`);
+  return told.length ? `Label events: ${told.join(" · ")}` : "";
+}
+
+const CLASSES = [{ title: "Class" }, { title: "Labels", className: number }, { title: "Share", className: number }, { title: "Answers", className: number }, { title: "Precision", className: number }, { title: "Recall", className: number }];
+const MOST_CLASSES = 24;
+
+/** How often each class came, was answered, and both, the most frequent first. */
+function showClasses(section, { classes }) {
+  part(section, "by-class").hidden = !classes.length;
+  const all = classes.reduce((found, { labelled }) => found + labelled, 0);
+  const sorted = [...classes].sort((a, b) => b.labelled - a.labelled);
+  const rows = sorted.slice(0, MOST_CLASSES).map(({ name, labelled, answered, right }) => [
+    name, count(labelled), percent(labelled, all), count(answered), percent(right, answered), percent(right, labelled),
+  ]);
+  if (rows.length < sorted.length) rows.at(-1).note = `the ${rows.length} most frequent of ${sorted.length}`;
+  fill(part(section, "classes"), CLASSES, all ? rows : [], "no label has come yet");
+}
+
 const quality = (figures, q) => figures.map((told) => told.write(q[told.key]));
 
 /** What needs no features, on the labels of the lineage that was judged by most. */

@@ -15,9 +15,18 @@ const MAE = told("mae", "MAE", "Mean absolute error", figure, "lower is better")
 const RMSE = told("rmse", "RMSE", "Root of mean squared error", figure, "lower is better");
 const BIAS = told("bias", "Bias", "Bias", figure);
 
+// What was answered beside what came, of the newest labels: its title, what is told of it, and the names of its axes.
+const OF_NEWEST = "the newest 20,000 labelled answers, with 95 % intervals";
+const DIAGRAMS = {
+  binary: { title: "Calibration by probability", about: `${OF_NEWEST}; bars: how many`, said: "predicted", came: "came true", write: three },
+  classes: { title: "Confidence", about: `${OF_NEWEST}; bars: how many`, said: "highest probability", came: "its class came", write: three },
+  regression: { title: "Answers beside labels", about: `tenths of ${OF_NEWEST}`, said: "mean answer", came: "mean label", write: figure, inUnits: true },
+};
+
 // `loss` orders; a tile stands beside the baseline, the prior, or both references, or says what it is.
 const TASKS = {
   binary: {
+    diagram: DIAGRAMS.binary,
     columns: [AUC, NE, LOSS, ACCURACY, CALIBRATION],
     slices: [AUC, NE],
     ends: [CALIBRATION],
@@ -27,6 +36,7 @@ const TASKS = {
     tiles: [[NE, "baseline"], [AUC, "baseline"], [LOSS, "prior"], [ACCURACY, "both"], [CALIBRATION, "predicted over came true"]],
   },
   classes: {
+    diagram: DIAGRAMS.classes,
     columns: [ACCURACY, MACRO_F1, LOSS, NE, CALIBRATION],
     slices: [ACCURACY, NE],
     ends: [CALIBRATION],
@@ -36,6 +46,7 @@ const TASKS = {
     tiles: [[NE, "baseline"], [MACRO_F1, "baseline"], [LOSS, "prior"], [ACCURACY, "both"], [CALIBRATION, "confidence over accuracy"]],
   },
   regression: {
+    diagram: DIAGRAMS.regression,
     columns: [MAE, RMSE, BIAS],
     slices: [MAE, RMSE],
     ends: [BIAS],

@@ -141,6 +141,38 @@ def test_what_is_not_known_or_not_so_is_left_out(wanted: Sample) -> None:
     assert wanted not in told(STATUS)
 
 
+def test_a_model_tells_the_figures_of_its_task_and_what_became_of_labels() -> None:
+    numbers = s.ModelFigures(
+        name="weight",
+        task="regression",
+        labels=s.LabelFigures(fates={"used": 7, "null": 2, "bad": 1}),
+        rolling=s.Quality(n=9, mae=1.5, rmse=2.5, bias=-0.5, squared_error=6.25),
+        rolling_references=s.References(prior=s.Quality(n=8, mae=3.0, rmse=4.0, bias=0.0)),
+    )
+    classes = s.ModelFigures(
+        name="kind", task="classes", rolling=s.Quality(n=9, macro_f1=0.75, calibration=1.5)
+    )
+    found = told(s.Status(app="toy", at_ms=0, models=[numbers, classes]))
+
+    def of(name: str, model: str) -> dict[str, float]:
+        return {
+            dict(labels)["answered_by"]: value
+            for (told_name, labels), value in found.items()
+            if told_name == name and dict(labels)["model"] == model
+        }
+
+    assert of("freshet_model_mean_absolute_error", "weight") == {"served": 1.5, "prior": 3.0}
+    assert of("freshet_model_root_mean_squared_error", "weight") == {"served": 2.5, "prior": 4.0}
+    assert of("freshet_model_bias", "weight") == {"served": -0.5}
+    assert of("freshet_model_macro_f1", "kind") == {"served": 0.75}
+    assert of("freshet_model_calibration", "kind") == {"served": 1.5}
+    for name in ("auc", "log_loss", "accuracy", "calibration", "macro_f1"):
+        assert of(f"freshet_model_{name}", "weight") == {}
+    fate = "freshet_model_label_fates_total"
+    for name, count in {"used": 7, "null": 2, "bad": 1}.items():
+        assert found[sample(fate, model="weight", label_fate=name)] == count
+
+
 def test_an_app_that_has_just_begun_has_few_metrics_and_a_year_of_flights_has_many() -> None:
     assert told(s.Status(app="toy", at_ms=0)) == {}
     assert len(told(FakeYear(59).advance(200).status())) > 50

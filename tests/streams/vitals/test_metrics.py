@@ -255,11 +255,40 @@ def test_a_label_keeps_what_it_says() -> None:
     assert [dict(labels)["value"] for _, labels in found] == ['a "b"\\\n/c']
 
 
+def test_a_trainer_of_numbers_tells_errors_in_their_unit() -> None:
+    quality = {"n": 9, "mae": 1.5, "rmse": 2.5, "bias": -0.5, "squared_error": 6.25}
+    beside = {"prior": quality | {"mae": 3.0}, "no_change": quality | {"mae": 2.0}}
+    facts = {
+        "rolling": quality,
+        "references": {"all": beside},
+        "slices": {"diet": {"2": quality}},
+    }
+    found = told({"train:weight.linear-1:0": facts})
+    own = {"model": "weight", "lineage": "linear-1", "partition": "0"}
+    rolling = own | {"window": "rolling"}
+    whole = own | {"window": "all"}
+    mae = "freshet_trainer_mean_absolute_error"
+    assert found[sample(mae, **rolling)] == 1.5
+    assert found[sample("freshet_trainer_root_mean_squared_error", **rolling)] == 2.5
+    assert found[sample("freshet_trainer_bias", **rolling)] == -0.5
+    of_reference = "freshet_trainer_reference_mean_absolute_error"
+    assert found[sample(of_reference, reference="prior", **whole)] == 3.0
+    assert found[sample(of_reference, reference="no_change", **whole)] == 2.0
+    of_slice = "freshet_trainer_slice_mean_absolute_error"
+    assert found[sample(of_slice, slice="diet", value="2", **own)] == 1.5
+
+
+def test_a_trainer_of_classes_tells_macro_f1() -> None:
+    found = told({"train:kind.softmax-1:0": {"all": {"n": 9, "macro_f1": 0.75}}})
+    labels = {"model": "kind", "lineage": "softmax-1", "partition": "0", "window": "all"}
+    assert found == {sample("freshet_trainer_macro_f1", **labels): 0.75}
+
+
 def test_names_follow_the_conventions() -> None:
     names = [f.name for f in ROLE_METRICS]
     assert len(set(names)) == len(names)
     for f in ROLE_METRICS:
-        assert re.fullmatch(r"freshet_[a-z_]+", f.name), f.name
+        assert re.fullmatch(r"freshet_[a-z0-9_]+", f.name), f.name
         assert f.name.endswith("_total") == (f.kind == "counter"), f.name
         assert not re.search(r"_(ms|mb|age|ago|minutes|hours|milliseconds)\b", f.name), f.name
         assert f.help.endswith("."), f.name
