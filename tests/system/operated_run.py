@@ -159,7 +159,7 @@ class OperatedRun:
     def _is_whole(self, roles: set[str]) -> bool:
         # By number: a run that goes on with a change may have other lineages by now.
         trainers = [role for role in roles if role.startswith("train.")]
-        return ROLES <= roles and len(trainers) >= len(self.trainers)
+        return roles >= ROLES and len(trainers) >= len(self.trainers)
 
     def _started_since(self, began: int) -> set[str]:
         try:
