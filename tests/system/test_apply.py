@@ -75,7 +75,7 @@ def test_killed_while_it_is_built_it_goes_on_and_a_restart_ends_it(run: Operated
     until(lambda: _step(run.folder) == progress.BUILDING, "it is built")
     run.kill_all()
     assert active(run.folder) == 2, "until the cut-over it is what it was"
-    run.start()
+    run.start(whole=False)
     until(lambda: active(run.folder) == 3, "it goes on")
     until(lambda: progress.read(run.folder) is None, "and ends")
     connect_again(run)
