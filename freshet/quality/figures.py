@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from freshet.learners.training import by_task
-from freshet.learners.training.class_figures import ClassFigures, ClassGuesses, ClassMeasure
-from freshet.learners.training.number_figures import NumberFigures, NumberGuesses, NumberMeasure
+from freshet.learners.training.class_figures import ClassFigures, ClassMeasure
+from freshet.learners.training.number_figures import NumberFigures, NumberMeasure
 from freshet.learners.training.prequential import Figures, figures_of
 from freshet.quality.report_types import (
     ClassReport,
@@ -50,14 +50,9 @@ def figures(task: Task, answers: F64, labels: F64) -> TaskFigures:
 def guessed(task: Task, labels: F64) -> tuple[TaskFigures, TaskFigures]:
     """What prior and no change would have scored on labels `[n]` in their order, of a task that is
     not binary."""
-    measure = by_task.measure_of(task)
-    guesses: ClassGuesses | NumberGuesses
-    if isinstance(measure, ClassMeasure):
-        guesses = ClassGuesses(measure)
-    else:
-        guesses = NumberGuesses(measure)
+    guesses = by_task.guesses_of(task)
     prior, no_change = guesses.rows(labels)
-    return _of_rows(measure, prior), _of_rows(measure, no_change)
+    return _of_rows(guesses.measure, prior), _of_rows(guesses.measure, no_change)
 
 
 def quality(task: Task, answers: F64, labels: F64) -> TaskReport:

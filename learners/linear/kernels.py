@@ -8,18 +8,8 @@ from typing import Any
 import numba as nb
 import numpy as np
 
-from freshet.learners.logistic.kernels import encode, most_ids
+from freshet.learners.logistic.kernels import encode, most_ids, weighed
 from freshet.learners.targets.kernels import deviation, in_labels_unit, take_in
-
-
-@nb.njit(inline="always", nogil=True, cache=True)
-def score(weights: Any, bias: Any, ids: Any, values: Any, count: Any) -> Any:
-    """What a row is said to be, in deviations from the mean. Summed in order, so that it is
-    row-exact."""
-    total = bias
-    for i in range(count):
-        total += np.float64(weights[ids[i]]) * values[i]
-    return total
 
 
 @nb.njit(nogil=True, cache=True)
@@ -42,7 +32,7 @@ def predict(
             ids,
             values,
         )
-        out[row] = in_labels_unit(scale, score(weights, bias[0], ids, values, used))
+        out[row] = in_labels_unit(scale, weighed(weights, bias[0], ids, values, used))
 
 
 @nb.njit(nogil=True, cache=True)
@@ -79,7 +69,7 @@ def learn(
             ids,
             values,
         )
-        error = score(weights, bias[0], ids, values, used) - target
+        error = weighed(weights, bias[0], ids, values, used) - target
         error = min(max(error, -linear_from), linear_from)
         bias[1] += error * error
         bias[0] -= rate * error / np.sqrt(bias[1])

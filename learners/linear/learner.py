@@ -11,27 +11,30 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-import numpy.typing as npt
 
-from freshet.learners.contract import Arrays, Export, pack_json
+from freshet.learners.contract import Learner
 from freshet.learners.linear import kernels
-from freshet.learners.logistic.plan import Definition, compile_plan
-from freshet.learners.state import check_finite, check_origin, check_vectors, origin, plain
+from freshet.learners.logistic.plan import Definition
+from freshet.learners.logistic.tables import HashedLearner, HashedPredictor, Method, Tables, made
 from freshet.learners.targets.kernels import SCALE_SIZE
 from freshet.schemas.errors import LearnerError
 from freshet.schemas.models.tasks import REGRESSION
-from freshet.schemas.models.vectors import F64, Examples, Vectors, VectorSchema
+from freshet.schemas.models.vectors import VectorSchema
 
 if TYPE_CHECKING:
     from freshet.learners.columns import Feature
 
 KIND = "hashed_linear"
-# Of all that a learner's checkpoint holds beside its origin, what a predictor needs.
-EXPORTED = ("weights", "bias", "scale")
-STATE = (*EXPORTED, "squares")
+METHOD = Method(
+    KIND,
+    ("weights", "bias", "scale"),
+    kernels.predict,
+    ("weights", "squares", "bias", "scale"),
+    kernels.learn,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +104,18 @@ class HashedLinear:
                 "Use 8 to 28 bits, and a rate, start and huber above 0.",
             )
 
-    def make(self, schema: VectorSchema) -> HashedLinearLearner:
+    def make(self, schema: VectorSchema) -> Learner:
         """A learner that has learned nothing, for vectors of this schema."""
-        return HashedLinearLearner(self, schema)
+        steps = (float(self.rate), float(self.huber or np.inf))
+
+        tables: Tables = {
+            "weights": np.zeros(1 << self.bits, np.float32),
+            # The bias, and Adagrad's sum of squares for it.
+            "bias": np.array([0.0, self.start]),
+            "scale": np.zeros(SCALE_SIZE),
+            "squares": np.full(1 << self.bits, self.start, np.float32),
+        }
+        return HashedLearner(METHOD, steps, made(self, schema), tables)
 
     @property
     def definition(self) -> Definition:
@@ -111,90 +123,7 @@ class HashedLinear:
         return Definition(*(getattr(self, name) for name in Definition._fields))
 
 
-class HashedLinearLearner:
-    """Two float32 tables of `2^bits`, a bias, the scale of labels, and a count. The same examples
-    in order give the same bits in any cuts."""
+class HashedLinearPredictor(HashedPredictor):
+    """Numbers, in the labels' unit."""
 
-    def __init__(self, spec: HashedLinear, schema: VectorSchema) -> None:
-        self._spec = spec
-        self._schema = schema
-        self._origin = origin(spec, schema)
-        self._plan = compile_plan(schema, spec.definition)
-        self._state: dict[str, npt.NDArray[Any]] = {
-            "weights": np.zeros(1 << spec.bits, np.float32),
-            "squares": np.full(1 << spec.bits, spec.start, np.float32),
-            # The bias, and Adagrad's sum of squares for it.
-            "bias": np.array([0.0, spec.start]),
-            "scale": np.zeros(SCALE_SIZE),
-        }
-        self._learned = 0
-
-    def learn(self, examples: Examples) -> None:
-        given = plain(examples.vectors)
-        state = self._state
-        kernels.learn(
-            given.categories,
-            given.numbers,
-            examples.labels,
-            self._plan,
-            state["weights"],
-            state["squares"],
-            state["bias"],
-            state["scale"],
-            (float(self._spec.rate), float(self._spec.huber or np.inf)),
-        )
-        self._learned += len(examples)
-
-    def predict(self, vectors: Vectors) -> F64:
-        return _predicted(vectors, self._plan, self._state)
-
-    def checkpoint(self) -> dict[str, npt.NDArray[Any]]:
-        facts = pack_json({**self._origin.facts(), "learned": self._learned})
-        return {"origin": facts, **{name: self._state[name].copy() for name in STATE}}
-
-    def restore(self, state: Arrays) -> None:
-        facts = check_origin(state, self._origin)
-        self._state = {name: state[name].copy() for name in STATE}
-        self._learned = facts["learned"]
-
-    def export(self) -> Export:
-        """Always the whole table: at 2^18 weights it is 1 MB."""
-        meta = {
-            **self._spec.definition._asdict(),
-            "vectors": self._schema.digest,
-            "learned": self._learned,
-        }
-        return check_finite(
-            Export(KIND, meta, {name: self._state[name].copy() for name in EXPORTED})
-        )
-
-
-class HashedLinearPredictor:
-    """Holds views of an export's arrays. Row-exact, and bit-equal with the learner that exported
-    it."""
-
-    row_exact = True
-
-    def __init__(self, export: Export, schema: VectorSchema) -> None:
-        check_vectors(export.meta, KIND, schema)
-        definition = Definition(*(export.meta[name] for name in Definition._fields))
-        self._plan = compile_plan(schema, definition)
-        self._arrays = export.arrays
-
-    def predict(self, vectors: Vectors) -> F64:
-        return _predicted(vectors, self._plan, self._arrays)
-
-
-def _predicted(vectors: Vectors, plan: Any, state: Arrays) -> F64:
-    out = np.empty(len(vectors))
-    given = plain(vectors)
-    kernels.predict(
-        given.categories,
-        given.numbers,
-        plan,
-        state["weights"],
-        state["bias"],
-        state["scale"],
-        out,
-    )
-    return out
+    method = METHOD

@@ -11,25 +11,30 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-import numpy.typing as npt
 
-from freshet.learners.contract import Arrays, Export, Learner, pack_json
-from freshet.learners.logistic import kernels
+from freshet.learners.contract import Learner
+from freshet.learners.logistic import kernels, softmax
 from freshet.learners.logistic.kernels import Plan
 from freshet.learners.logistic.plan import Definition, compile_plan
-from freshet.learners.logistic.softmax import HashedSoftmaxLearner, Steps
-from freshet.learners.state import check_finite, check_origin, check_vectors, origin, plain
+from freshet.learners.logistic.tables import HashedLearner, HashedPredictor, Method, Tables, made
 from freshet.schemas.errors import LearnerError
 from freshet.schemas.models.tasks import BINARY, CLASSES
-from freshet.schemas.models.vectors import F64, Examples, Vectors, VectorSchema
+from freshet.schemas.models.vectors import VectorSchema
 
 if TYPE_CHECKING:
     from freshet.learners.columns import Feature
 
 KIND = "hashed_logistic"
+METHOD = Method(
+    KIND,
+    ("weights", "bias"),
+    kernels.predict,
+    ("weights", "squares", "bias"),
+    kernels.learn,
+)
 DEFINITION = Definition._fields
 
 
@@ -110,14 +115,8 @@ class HashedLogistic:
     def make(self, schema: VectorSchema) -> Learner:
         """A learner that has learned nothing, for vectors of this schema."""
         if schema.task.kind == CLASSES:
-            steps = Steps(self.rate, self.start)
-            return HashedSoftmaxLearner(
-                self.definition,
-                steps,
-                schema,
-                origin(self, schema),
-            )
-        return HashedLogisticLearner(self, schema)
+            return softmax.learner(made(self, schema), self.rate, self.start)
+        return _learner(self, schema)
 
     @property
     def definition(self) -> Definition:
@@ -129,101 +128,18 @@ class HashedLogistic:
         return compile_plan(schema, self.definition)
 
 
-class HashedLogisticLearner:
-    """Two float32 tables of `2^bits`, a bias, and a count. The same examples in order give the same
-    bits in any cuts."""
-
-    def __init__(self, spec: HashedLogistic, schema: VectorSchema) -> None:
-        self._spec = spec
-        self._schema = schema
-        self._origin = origin(spec, schema)
-        self._plan = spec.plan(schema)
-        self._weights = np.zeros(1 << spec.bits, np.float32)
-        self._squares = np.full(
-            1 << spec.bits,
-            spec.start,
-            np.float32,
-        )
+def _learner(spec: HashedLogistic, schema: VectorSchema) -> HashedLearner:
+    """Two float32 tables of `2^bits`, and a bias."""
+    tables: Tables = {
+        "weights": np.zeros(1 << spec.bits, np.float32),
+        "squares": np.full(1 << spec.bits, spec.start, np.float32),
         # The logit of the prior, and Adagrad's sum of squares for it.
-        self._bias = np.array([np.log(spec.prior / (1 - spec.prior)), spec.start])
-        self._learned = 0
-
-    def learn(self, examples: Examples) -> None:
-        given = plain(examples.vectors)
-        kernels.learn(
-            given.categories,
-            given.numbers,
-            examples.labels,
-            self._plan,
-            self._weights,
-            self._squares,
-            self._bias,
-            self._spec.rate,
-        )
-        self._learned += len(examples)
-
-    def predict(self, vectors: Vectors) -> F64:
-        out = np.empty(len(vectors))
-        given = plain(vectors)
-        kernels.predict(
-            given.categories,
-            given.numbers,
-            self._plan,
-            self._weights,
-            self._bias,
-            out,
-        )
-        return out
-
-    def checkpoint(self) -> dict[str, npt.NDArray[Any]]:
-        return {
-            "origin": pack_json({**self._origin.facts(), "learned": self._learned}),
-            "weights": self._weights.copy(),
-            "squares": self._squares.copy(),
-            "bias": self._bias.copy(),
-        }
-
-    def restore(self, state: Arrays) -> None:
-        facts = check_origin(state, self._origin)
-        self._weights = state["weights"].copy()
-        self._squares = state["squares"].copy()
-        self._bias = state["bias"].copy()
-        self._learned = facts["learned"]
-
-    def export(self) -> Export:
-        """Always the whole table: at 2^18 weights it is 1 MB."""
-        meta = {
-            **{name: getattr(self._spec, name) for name in DEFINITION},
-            "vectors": self._schema.digest,
-            "learned": self._learned,
-        }
-        return check_finite(
-            Export(KIND, meta, {"weights": self._weights.copy(), "bias": self._bias.copy()})
-        )
+        "bias": np.array([np.log(spec.prior / (1 - spec.prior)), spec.start]),
+    }
+    return HashedLearner(METHOD, spec.rate, made(spec, schema), tables)
 
 
-class HashedLogisticPredictor:
-    """Holds views of an export's arrays. Row-exact, and bit-equal with the learner that exported
-    it."""
+class HashedLogisticPredictor(HashedPredictor):
+    """Probabilities of a binary task."""
 
-    row_exact = True
-
-    def __init__(self, export: Export, schema: VectorSchema) -> None:
-        check_vectors(export.meta, KIND, schema)
-        definition = Definition(*(export.meta[name] for name in DEFINITION))
-        self._plan = compile_plan(schema, definition)
-        self._weights = export.arrays["weights"]
-        self._bias = export.arrays["bias"]
-
-    def predict(self, vectors: Vectors) -> F64:
-        out = np.empty(len(vectors))
-        given = plain(vectors)
-        kernels.predict(
-            given.categories,
-            given.numbers,
-            self._plan,
-            self._weights,
-            self._bias,
-            out,
-        )
-        return out
+    method = METHOD

@@ -180,6 +180,14 @@ def measure_of(task: Task) -> ClassMeasure | NumberMeasure:
     return NumberMeasure()
 
 
+def guesses_of(task: Task) -> ClassGuesses | NumberGuesses:
+    """What prior and no change say, of a task that is not binary."""
+    measure = measure_of(task)
+    if isinstance(measure, ClassMeasure):
+        return ClassGuesses(measure)
+    return NumberGuesses(measure)
+
+
 def quality(task: Task, state: Arrays | None = None) -> QualityFigures:
     """Over everything; with a `state`, from that checkpoint."""
     if task.kind == BINARY:
@@ -214,13 +222,7 @@ def references(task: Task, window: int, state: Arrays | None = None) -> Referenc
     """Of what answers without any feature."""
     if task.kind == BINARY:
         return References(window) if state is None else References.restored(state)
-    measure = measure_of(task)
-    guesses: ClassGuesses | NumberGuesses
-    if isinstance(measure, ClassMeasure):
-        guesses = ClassGuesses(measure)
-    else:
-        guesses = NumberGuesses(measure)
-    made = Guessed(guesses, window)
+    made = Guessed(guesses_of(task), window)
     if state is not None:
         made.restore(state)
     return made

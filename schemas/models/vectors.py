@@ -58,14 +58,15 @@ class VectorSchema:
     @property
     def digest(self) -> str:
         """16 hex digits that change when a name, the order or a meaning does."""
-        names = (
+        names: tuple[str, ...] = (
             "\x1f".join(self.categories),
             "\x1f".join(self.numbers),
             self.meaning,
             "\x1f".join(self.meanings),
-            # Of a binary one nothing: what was learned before there were tasks goes on.
-            *("\x1f".join(self.task.facts) for _ in self.task.facts[:1]),
         )
+        # Of a binary one nothing: what was learned before there were tasks goes on.
+        if self.task.facts:
+            names += ("\x1f".join(self.task.facts),)
         # By separators that no name of a field has, so that ("a", "b") is not ("ab",).
         text = "\x1e".join(names)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
