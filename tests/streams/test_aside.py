@@ -94,8 +94,8 @@ def test_a_command_goes_on_in_a_session_that_stands_behind_the_others_and_ends_a
 @by_session
 @pytest.mark.parametrize("number", [*ENDING, signal.SIGKILL])
 def test_what_ends_a_command_ends_what_goes_on(number: signal.Signals) -> None:
-    # As a shell's background jobs have it: nobody is deaf to an interrupt.
-    deaf = "signal.signal(signal.SIGINT, signal.SIG_DFL)"
+    # As a shell's background jobs and nohup have it: nobody is deaf to what is to end it.
+    deaf = f"for number in {tuple(map(int, ENDING))}: signal.signal(number, signal.SIG_DFL)"
     process = command(f"{deaf}\nprint(os.getpid(), flush=True)\nsignal.pause()")
     assert process.stdout is not None
     assert process.stdout.readline() == "once\n"
