@@ -21,6 +21,8 @@ BASELINE = "@baseline"
 WHOLE = "all"
 # Of each task what is drawn over time: figures of `Quality`.
 DRAWN = {BINARY: ("auc", "ne"), CLASSES: ("macro_f1", "ne"), REGRESSION: ("mae", "rmse")}
+# In the label's unit, which may be a millionth of anything.
+IN_UNITS = ("mae", "rmse")
 TIERS_MS = {"1h": HOUR_MS, "1d": DAY_MS, "7d": 7 * DAY_MS, "30d": 30 * DAY_MS, "90d": 90 * DAY_MS}
 
 
@@ -256,7 +258,9 @@ def _figures(status: Status) -> Iterator[tuple[str, float]]:
         yield f"model_lag/{model.name}", _number(model.lag_ms)
         for who, quality in _qualities(model):
             for figure in DRAWN[model.task]:
-                yield f"{figure}/{model.name}/{who}", _number(getattr(quality, figure))
+                value = getattr(quality, figure)
+                short = _in_units(value) if figure in IN_UNITS else _number(value)
+                yield f"{figure}/{model.name}/{who}", short
 
 
 def _qualities(model: ModelFigures) -> Iterator[tuple[str, Quality]]:
@@ -270,3 +274,10 @@ def _number(value: float | None) -> float:
     if value is None:
         return NAN
     return round(float(value), 4)  # more digits are only bytes, in the file and to the page
+
+
+def _in_units(value: float | None) -> float:
+    """Six digits, wherever the point is."""
+    if value is None:
+        return NAN
+    return float(f"{value:.6g}")

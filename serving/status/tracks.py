@@ -61,6 +61,13 @@ def _fold_of(name: str) -> Fold:
     return _FOLDS.get(name.partition("/")[0], _last)
 
 
+def _short(name: str, value: float) -> float:
+    # Only a mean is another value than those observed, which are as short as they can be.
+    if _fold_of(name) is _mean:
+        return round(value, 4)
+    return value
+
+
 class Track:
     """At most `capacity` points, then `_shrink`. `epoch` rises when points handed out are no longer
     a prefix of what is kept; `identity` tells tracks apart."""
@@ -110,7 +117,7 @@ class Track:
         if self._open_count:
             times.append(self._open_at)
             for name, values in series.items():
-                values.append(round(self._open.get(name, NAN), 4))
+                values.append(_short(name, self._open.get(name, NAN)))
         return times, series
 
     def kept(self) -> KeptTrack:
@@ -152,7 +159,7 @@ class Track:
     def _close(self) -> None:
         self._times.append(self._open_at)
         for name, values in self._series.items():
-            values.append(round(self._open.get(name, NAN), 4))
+            values.append(_short(name, self._open.get(name, NAN)))
         self._open = {}
         self._open_count = 0
 
@@ -190,7 +197,7 @@ class Whole(Track):
         for name, values in self._series.items():
             fold = _fold_of(name)
             pairs = zip(values[:paired:2], values[1:paired:2], strict=True)
-            folded = [round(fold(before, value, 2), 4) for before, value in pairs]
+            folded = [_short(name, fold(before, value, 2)) for before, value in pairs]
             self._series[name] = folded + values[paired:]
         self._stride *= 2
 

@@ -31,6 +31,9 @@ const titled = (text) => ({ text, standoff: 4, font: { size: 12 } });
 /** Of probabilities, with bars of how many answers each dot rests on. */
 function shares(bins, diagram) {
   const most = Math.min(1, 1.06 * Math.max(0.1, ...bins.map((b) => Math.max(b.predicted, Math.min(1, b.observed + interval(b))))));
+  const end = Math.max(most, bins.at(-1).high);
+  // On short axes a tenth is the step of several ticks.
+  const tickformat = (length) => (length < 0.4 ? ".2f" : ".1f");
   const traces = [
     {
       type: "bar", x: bins.map((b) => (b.low + b.high) / 2), y: bins.map((b) => b.n), width: bins.map((b) => 0.94 * (b.high - b.low)), yaxis: "y2",
@@ -41,8 +44,8 @@ function shares(bins, diagram) {
   ];
   const layout = bare();
   layout.hovermode = "closest";
-  layout.xaxis = { ...layout.xaxis, type: "linear", range: [0, Math.max(most, bins.at(-1).high)], tickformat: ".1f", title: titled(diagram.said), anchor: "y2" };
-  layout.yaxis = { ...layout.yaxis, range: [0, most], domain: [0.27, 1], tickformat: ".1f", title: titled(diagram.came) };
+  layout.xaxis = { ...layout.xaxis, type: "linear", range: [0, end], tickformat: tickformat(end), title: titled(diagram.said), anchor: "y2" };
+  layout.yaxis = { ...layout.yaxis, range: [0, most], domain: [0.27, 1], tickformat: tickformat(most), title: titled(diagram.came) };
   layout.yaxis2 = { domain: [0, 0.2], gridcolor: css("--grid"), zeroline: false, nticks: 3, fixedrange: true, rangemode: "tozero", tickformat: "~s" };
   layout.margin = { ...layout.margin, l: 54, b: 40 };
   layout.bargap = 0;

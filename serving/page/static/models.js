@@ -13,9 +13,12 @@ export function showModel(section, model, now) {
   const { served } = model;
   write(part(section, "name"), model.name);
   write(part(section, "about"), [model.past && past(model.past), model.description, model.owner && `owner: ${model.owner}`].filter(Boolean).join(" · "));
+  const { tiles } = taskOf(model);
+  // So many of the task, and two of every model, in whole rows.
+  part(section, "tiles").className = `tiles ${tiles.length + 2 === 5 ? "five" : "seven"}`;
   fillTiles(part(section, "tiles"), [
     { label: "Served", value: served ? served.lineage : "nothing yet", sub: served ? `#${served.number}, this lineage since ${moment(served.since_ms)}` : "the first snapshot has to be approved" },
-    ...taskOf(model).tiles.map(([told, beside]) => ({ label: told.name, value: told.write(model.rolling[told.key]), sub: besides(model, told, beside) })),
+    ...tiles.map(([told, beside]) => ({ label: told.name, value: told.write(model.rolling[told.key]), sub: besides(model, told, beside) })),
     { label: "Model lag", value: duration(model.lag_ms), sub: bound(model.slo_ms), meter: share(model.lag_ms, model.slo_ms), state: breach(model.lag_ms, model.slo_ms) },
   ]);
   const lacks = model.missing.map((m) => `Lacks ${m.kind === "source" ? `topic ${m.topic} of view ${m.view}` : `feature ${m.name}`} since ${moment(m.since_ms)}: ${m.reason}.`);
@@ -128,7 +131,7 @@ function references(model) {
   ]);
 }
 
-const slices = (task) => [{ title: "Slice" }, { title: "Labelled", className: number }, ...titled(task.slices), { title: "Baseline", className: number }, { title: "Difference", className: number }, ...titled(task.ends)];
+const slices = (task) => [{ title: "Slice" }, { title: "Labelled", className: number }, ...titled(task.slices), { title: task.besides, className: number }, { title: "Difference", className: number }, ...titled(task.ends)];
 const MOST_SLICES = 24;
 const SERVED = "";
 
@@ -146,7 +149,8 @@ function showSlices(section, model) {
     const base = baseline.get(field + "\n" + value) ?? own;
     const { loss } = task;
     const apart = difference(loss, served, base);
-    const side = apart === null ? "" : served[loss.key] > base[loss.key] ? "worse" : "better";
+    const equal = apart === null || served[loss.key] === base[loss.key];
+    const side = equal ? "" : served[loss.key] > base[loss.key] ? "worse" : "better";
     return [
       value || "(empty)", count(served.n), ...quality(task.slices, served), loss.write(base[loss.key]),
       { text: apart ?? DASH, className: side }, ...quality(task.ends, served),

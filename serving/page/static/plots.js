@@ -45,8 +45,9 @@ export function qualityPlot(history, model, { key, write }, range) {
     fillcolor: colour[span.lineage] ?? css("--baseline"),
   }));
   const layout = frame(history, range);
-  layout.yaxis.range = sensible([at(SERVED), at(BASELINE)], traces.slice(0, -1).map((t) => t.y), history.times, layout.xaxis.range);
-  if (!IN_UNITS.has(key)) layout.yaxis.tickformat = ".2f";
+  const shares = !IN_UNITS.has(key);
+  layout.yaxis.range = sensible([at(SERVED), at(BASELINE)], traces.slice(0, -1).map((t) => t.y), history.times, layout.xaxis.range, shares);
+  if (shares) layout.yaxis.tickformat = ".2f";
   layout.yaxis.domain = [0.11, 1];
   layout.yaxis2 = { domain: [0, 0.07], range: [0, 1], visible: false, fixedrange: true };
   layout.xaxis.anchor = "free";
@@ -149,7 +150,7 @@ function frame(history, range) {
 }
 
 /** Shows `main` whole but for its noisiest hundredths, and of `all` what needs not more than as much room again. */
-function sensible(main, all, times, [start, end]) {
+function sensible(main, all, times, [start, end], shares) {
   const inView = (values) => values.filter((v, i) => v !== null && times[i] >= start && times[i] <= end);
   const between = (columns) => {
     const seen = columns.flatMap(inView).sort((a, b) => a - b);
@@ -157,7 +158,8 @@ function sensible(main, all, times, [start, end]) {
   };
   const [low, high] = between(main);
   const [least, most] = between(all);
-  const room = Math.max(0.01, high - low);
+  // What hardly moves is not blown up: by a hundredth, of itself where it is in the label's unit.
+  const room = Math.max(shares ? 0.01 : 0.01 * Math.abs(high) || 0.01, high - low);
   return [Math.max(low - room, least) - 0.08 * room, Math.min(high + room, most) + 0.08 * room];
 }
 

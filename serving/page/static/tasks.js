@@ -12,7 +12,7 @@ const ACCURACY = told("accuracy", "Accuracy", "Accuracy", three, "higher is bett
 const MACRO_F1 = told("macro_f1", "Macro F1", "Macro F1", three, "higher is better");
 const CALIBRATION = told("calibration", "Calib.", "Calibration", two);
 const MAE = told("mae", "MAE", "Mean absolute error", figure, "lower is better");
-const RMSE = told("rmse", "RMSE", "Root of mean squared error", figure, "lower is better");
+const RMSE = told("rmse", "RMSE", "Root mean squared error", figure, "lower is better");
 const BIAS = told("bias", "Bias", "Bias", figure);
 
 // What was answered beside what came, of the newest labels: its title, what is told of it, and the names of its axes.
@@ -23,10 +23,11 @@ const DIAGRAMS = {
   regression: { title: "Answers beside labels", about: `tenths of ${OF_NEWEST}`, said: "mean answer", came: "mean label", write: figure, inUnits: true },
 };
 
-// `loss` orders; a tile stands beside the baseline, the prior, or both references, or says what it is.
+// `loss` is compared with the baseline, by slice in a column `besides`; a tile stands beside the baseline, the prior, or both references, or says what it is.
 const TASKS = {
   binary: {
     diagram: DIAGRAMS.binary,
+    besides: "Baseline",
     columns: [AUC, NE, LOSS, ACCURACY, CALIBRATION],
     slices: [AUC, NE],
     ends: [CALIBRATION],
@@ -37,16 +38,18 @@ const TASKS = {
   },
   classes: {
     diagram: DIAGRAMS.classes,
+    besides: "Baseline NE",
     columns: [ACCURACY, MACRO_F1, LOSS, NE, CALIBRATION],
     slices: [ACCURACY, NE],
     ends: [CALIBRATION],
     loss: NE,
     plots: [NE, MACRO_F1],
     prior: " share of each class so far",
-    tiles: [[NE, "baseline"], [MACRO_F1, "baseline"], [LOSS, "prior"], [ACCURACY, "both"], [CALIBRATION, "confidence over accuracy"]],
+    tiles: [[NE, "baseline"], [MACRO_F1, "both"], [LOSS, "prior"], [ACCURACY, "both"], [CALIBRATION, "confidence over accuracy"]],
   },
   regression: {
     diagram: DIAGRAMS.regression,
+    besides: "Baseline RMSE",
     columns: [MAE, RMSE, BIAS],
     slices: [MAE, RMSE],
     ends: [BIAS],

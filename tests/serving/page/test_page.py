@@ -15,14 +15,24 @@ import pytest
 import uvicorn
 
 from freshet import figures
+from freshet.schemas.durations import HOUR_MS
 from freshet.serving.page import app as dashboard
 from freshet.serving.page import values
 from freshet.serving.status.history import DAY_MS, TIERS_MS, WHOLE, History
 from freshet.serving.status.status import (
+    CalibrationBin,
+    ClassCounts,
+    Clock,
     DriftFigures,
+    LabelFigures,
+    LineageFigures,
     ModelFigures,
     Promise,
+    Quality,
+    References,
+    Served,
     SkewFigures,
+    SliceFigures,
     SourceFigures,
     Status,
     TopicFigures,
@@ -855,3 +865,154 @@ def book_of_sales() -> Book:
         book._topics["sales"].take(block)
     book._figure()
     return book
+
+
+SINCE = FIRST_HOUR * HOUR_MS
+NUMBERS = Quality(n=900, mae=14.25, rmse=20.5, bias=-3.75, squared_error=420.25)
+KINDS = Quality(
+    n=900, accuracy=0.8125, macro_f1=0.6875, ne=0.5625, log_loss=0.9375, calibration=1.125
+)
+TASKS = {
+    "regression": {
+        "rolling": NUMBERS,
+        "rolling_references": References(
+            prior=Quality(n=899, mae=30.5, rmse=41.5, bias=1.5),
+            no_change=Quality(n=899, mae=18.25, rmse=26.75, bias=0.125),
+        ),
+        "calibration": [
+            CalibrationBin(low=0, high=50, n=90, predicted=30.0, observed=33.0, deviation=9.0),
+            CalibrationBin(low=50, high=99, n=90, predicted=70.0, observed=66.0, deviation=8.0),
+        ],
+    },
+    "classes": {
+        "rolling": KINDS,
+        "rolling_references": References(
+            prior=Quality(n=900, accuracy=0.25, macro_f1=0.0625, log_loss=1.9375),
+            no_change=Quality(n=899, accuracy=0.375, macro_f1=0.3125),
+        ),
+        "calibration": [
+            CalibrationBin(low=0.5, high=0.6, n=90, predicted=0.56, observed=0.5),
+            CalibrationBin(low=0.9, high=1.0, n=810, predicted=0.97, observed=0.9),
+        ],
+        "classes": [
+            ClassCounts(name="sky", labelled=300, answered=320, right=290),
+            ClassCounts(name="<b>grass</b>", labelled=600, answered=580, right=441),
+        ],
+    },
+}
+
+
+def of_task(task: str) -> tuple[Status, History]:
+    """A model of that task, as a status tells it, and what history made of some of them."""
+    figures: dict[str, Any] = TASKS[task]
+    lineage = LineageFigures(
+        name="linear-1",
+        examples=900,
+        overall=figures["rolling"],
+        rolling=figures["rolling"],
+        references=figures["rolling_references"],
+    )
+    found = ModelFigures(
+        name="guess",
+        task=task,
+        served=Served(lineage="linear-1", number=3, since_ms=SINCE),
+        lineages=[lineage],
+        slices=[SliceFigures(field="shop", value="a", served=figures["rolling"])],
+        labels=LabelFigures(fates={"used": 900, "null": 12, "bad": 5, "without_id": 0}),
+        asked=950,
+        labelled=900,
+        **figures,
+    )
+    history = History(100)
+    status = Status(app="guesses", at_ms=SINCE, models=[found])
+    for step in range(40):
+        clock = Clock(state="running", app_ms=SINCE + step * HOUR_MS)
+        status = msgspec.structs.replace(status, clock=clock)
+        history.observe(status)
+    return status, history
+
+
+HEADS = "[...document.querySelectorAll('{} thead th')].map((cell) => cell.innerText)"
+ROWS = (
+    "[...document.querySelectorAll('{} tbody tr:not(.note)')]"
+    ".map((row) => [...row.cells].map((cell) => (cell.querySelector('span') ?? cell).innerText))"
+)
+LINES = (
+    "[...document.querySelectorAll('[data-plot={}]')].map((plot) => plot.data"
+    ".filter((line) => line.mode === 'lines' && line.y.some((y) => y !== null)).map((l) => l.name))[0]"
+)
+
+
+@pytest.mark.parametrize("task", list(TASKS))
+def test_a_model_is_told_by_the_figures_of_its_task(page: chromium.Browser, task: str) -> None:
+    status, history = of_task(task)
+    with serving(dashboard.app(lambda: status, history)) as url:
+        page.open(url)
+        page.wait(DRAWN)
+        section = text(page, ".model")
+        assert "AUC" not in section
+        tiles = text(page, "[data-tiles]")
+        lineages = page.ask(HEADS.format("[data-lineages]"))
+        (own, prior, no_change) = page.ask(ROWS.format("[data-lineages]"))
+        # Each task has a plot over time of its own two figures, and a diagram.
+        assert "served" in page.ask(LINES.format("first"))
+        assert "served" in page.ask(LINES.format("second"))
+        words = page.ask("document.querySelector('[data-plot=calibration]').ariaLabel")
+        if task == "regression":
+            for told in ("20.5", "prior 41.5 · no change 26.75", "14.25", "−3.75"):
+                assert told in tiles
+            assert "entropy" not in section
+            assert lineages[:5] == ["Lineage", "Examples", "MAE", "RMSE", "Bias"]
+            assert own[1:5] == ["900", "14.25", "20.5", "−3.75"]
+            assert prior[1:5] == ["899", "30.5", "41.5", "1.5"]
+            assert no_change[1:5] == ["899", "18.25", "26.75", "0.125"]
+            assert words.startswith("Answers beside labels: mean answer 30, mean label 33 of 90;")
+            assert page.ask("document.querySelector('[data-by-class]').hidden")
+        else:
+            for told in ("0.688", "prior 0.063 · no change 0.313", "1.13", "prior 1.938"):
+                assert told in tiles, (told, tiles)
+            assert lineages[2:4] == ["Accuracy", "Macro F1"]
+            assert own[1:5] == ["900", "0.813", "0.688", "0.938"]
+            assert no_change[1:5] == ["899", "0.375", "0.313", "–"]
+            assert words.startswith("Calibration: highest probability 0.56, its class came 0.50")
+            assert page.ask(ROWS.format("[data-classes]")) == [
+                ["<b>grass</b>", "600", "66.7 %", "580", "76.0 %", "73.5 %"],
+                ["sky", "300", "33.3 %", "320", "90.6 %", "96.7 %"],
+            ]
+        assert (
+            text(page, "[data-labels]")
+            == "Label events: 900 used · 12 without a value · 5 bad, a dead letter each"
+        )
+        assert page.errors == []
+        assert page.ask("document.body.dataset.error ?? null") is None
+
+
+@pytest.mark.parametrize("task", list(TASKS))
+def test_on_a_phone_no_task_is_wider_than_the_screen(page: chromium.Browser, task: str) -> None:
+    status, history = of_task(task)
+    page.show(**NARROW)
+    with serving(dashboard.app(lambda: status, history)) as url:
+        page.open(url)
+        page.wait(DRAWN)
+        assert page.ask("document.documentElement.scrollWidth") == NARROW["width"]
+        assert page.ask(LABELS_BEYOND) == []
+
+
+def test_before_its_first_label_a_model_of_numbers_shows_dashes_and_no_dots(
+    page: chromium.Browser,
+) -> None:
+    _, history = of_task("regression")
+    status = Status(
+        app="guesses",
+        at_ms=SINCE,
+        clock=Clock(state="running", app_ms=SINCE),
+        models=[ModelFigures(name="guess", task="regression")],
+    )
+    with serving(dashboard.app(lambda: status, history)) as url:
+        page.open(url)
+        page.wait("document.querySelectorAll('[data-tiles] .tile').length === 5")
+        assert "too few labels yet" in text(page, "[data-tiles]")
+        assert text(page, "[data-labels]") == ""
+        words = page.ask("document.querySelector('[data-plot=calibration]').ariaLabel")
+        assert words in (None, "Answers beside labels: no labels yet")
+        assert page.ask("document.body.dataset.error ?? null") is None

@@ -102,6 +102,41 @@ def test_rates_fold_to_their_mean_and_rolling_figures_to_their_last() -> None:
     assert part.series["ne/m/@served"] == part.series["ne/m/a"] == [0.7]
 
 
+def of_task(at: int, task: str, quality: Quality) -> Status:
+    line = LineageFigures(name="a", rolling=quality)
+    model = ModelFigures(name="m", task=task, rolling=quality, lineages=[line])
+    return Status(app="x", at_ms=0, clock=Clock(app_ms=at), models=[model])
+
+
+@pytest.mark.parametrize(
+    ("task", "quality", "drawn"),
+    [
+        ("binary", Quality(n=1, auc=0.75, ne=0.5), {"auc": 0.75, "ne": 0.5}),
+        ("classes", Quality(n=1, macro_f1=0.75, ne=0.5), {"macro_f1": 0.75, "ne": 0.5}),
+        ("regression", Quality(n=1, mae=75.5, rmse=99.0), {"mae": 75.5, "rmse": 99.0}),
+    ],
+)
+def test_each_task_has_its_own_figures_over_time(
+    task: str, quality: Quality, drawn: dict[str, float]
+) -> None:
+    history = History()
+    history.observe(of_task(10, task, quality))
+    series = history.since().series
+    for who in ("@served", "a"):
+        found = {name.split("/")[0]: v for name, v in series.items() if name.endswith(f"/{who}")}
+        assert found == {name: [value] for name, value in drawn.items()}
+
+
+def test_errors_in_a_small_unit_are_no_zeros_however_often_points_were_folded() -> None:
+    history = History(capacity=2)
+    for step in range(20):
+        small = Quality(n=1, mae=1.234567891e-5, rmse=4.321e-7)
+        history.observe(of_task(step + 1, "regression", small))
+    series = history.since().series
+    assert set(series["mae/m/@served"]) == {1.23457e-5}
+    assert set(series["rmse/m/a"]) == {4.321e-7}
+
+
 def test_unknown_figures_are_null_in_json_and_series_that_come_late_are_unknown_before() -> None:
     history = History()
     history.observe(status(1, lag=None))
