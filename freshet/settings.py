@@ -33,6 +33,8 @@ ADDRESSES = ("run_dir", "log", "store", "registry")
 LEAST_ROWS_MEMORY = 64_000_000
 NOWHERE = "none"
 SECRETS = ("registry_token",)
+# Of roles that sign: trainers, and release.
+SIGNERS = ("trainer", "qualifier")
 
 
 class Settings(BaseSettings):
@@ -99,6 +101,12 @@ class Settings(BaseSettings):
         description="how many bytes of each lineage's earlier checkpoints are kept to go back to: "
         "minutes, hours, days, weeks (0: none)",
     )
+    keys: dict[str, str] = Field(
+        {},
+        repr=False,
+        description="where private keys are that are not to lie in the run folder: of trainer and "
+        "qualifier, env:NAME or command:PROGRAM ARGUMENTS (JSON)",
+    )
     rows_memory: ByteSize = Field(
         ByteSize(0),
         description="memory for the rows of a process of views, such as 4GB; those used longest "
@@ -130,6 +138,21 @@ class Settings(BaseSettings):
             raise PydanticCustomError(
                 "rows_memory", "is less than 64MB, of which a database on disk takes most"
             )
+        return value
+
+    @field_validator("keys")
+    @classmethod
+    def _are_sources(cls, value: dict[str, str]) -> dict[str, str]:
+        for signer, source in value.items():
+            if signer not in SIGNERS:
+                raise PydanticCustomError(
+                    "keys", "names somebody who signs nothing; trainer and qualifier do"
+                )
+            kind, _, rest = source.partition(":")
+            if kind not in ("env", "command") or not rest.strip():
+                raise PydanticCustomError(
+                    "keys", "has a source that is neither env:NAME nor command:PROGRAM ARGUMENTS"
+                )
         return value
 
     @field_validator("host")
@@ -358,7 +381,7 @@ def _told(name: str, value: object) -> object:
         return origin(value)
     if name in SECRETS:
         return HIDDEN
-    if name.startswith("clusters"):
+    if name.startswith(("clusters", "keys")):
         return "…"
     if name in ADDRESSES:
         return address(value)

@@ -35,7 +35,8 @@ from freshet.learners.catalog import predictor
 from freshet.learners.contract import Export, LearnerSpec
 from freshet.learners.model import Model
 from freshet.learners.snapshots import files as snapshots
-from freshet.learners.snapshots.signing import Signer, Verifier, create_key
+from freshet.learners.snapshots.keys import create_key
+from freshet.learners.snapshots.signing import Signer, Verifier
 from freshet.rebuilding.filler import Filler
 from freshet.rebuilding.works import work_of
 from freshet.replay.replayer import Events, published

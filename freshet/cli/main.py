@@ -14,6 +14,7 @@ import typer
 from freshet.cli import inspection as inspect_cli
 from freshet.cli import past as past_cli
 from freshet.cli import schema as schema_cli
+from freshet.cli.keys import keys
 from freshet.cli.option_groups import (
     DataTime,
     Flights,
@@ -267,6 +268,7 @@ cli.command("plan")(plan_command)
 cli.command("apply")(apply_command)
 cli.add_typer(servers, name="servers")
 cli.add_typer(registry, name="registry")
+cli.add_typer(keys, name="keys")
 
 
 def main() -> None:

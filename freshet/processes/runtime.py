@@ -20,7 +20,7 @@ from freshet.declared.lineages import trainers
 from freshet.features.catalog import open_store
 from freshet.hydration import past_columns
 from freshet.hydration import record as hydrations
-from freshet.learners.snapshots.signing import create_key, publish
+from freshet.learners.snapshots.keys import create_key, publish
 from freshet.processes.applying import Applier
 from freshet.processes.crew import Place
 from freshet.processes.fork_server import PRELOADED
@@ -41,7 +41,7 @@ from freshet.schemas.wire.messages import NewLineage
 from freshet.servers.redis_server import RedisServer
 from freshet.servers.server import free_ports
 from freshet.serving.edge.sockets import bound, resolved
-from freshet.settings import Settings
+from freshet.settings import SIGNERS, Settings
 from freshet.streams.catalog import open_brokers, open_log
 from freshet.streams.control.channels import Follower
 from freshet.streams.log.contract import Log
@@ -124,8 +124,8 @@ class Runtime:
             update={"store": store, "log": self._given.log_url, "metrics_port": 0, **where}
         )
         run_record.check(self.app.name, self.settings)
-        for signer in ("trainer", "qualifier"):
-            create_key(self.settings.keys_dir / signer)
+        for signer in SIGNERS:
+            create_key(self.settings.keys_dir / signer, self.settings.keys.get(signer, ""))
             if self.settings.is_shared:
                 publish(self.settings.keys_dir / signer, f"{self.settings.keys_url}/{signer}")
         own = open_log(self.settings.log_url, outages=self.outages)

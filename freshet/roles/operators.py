@@ -169,7 +169,9 @@ def train(ctx: Context) -> bool:
     """One lineage; see `trained_by` for what its role is called. Whether it is to go on in another
     process."""
     model, spec = trained_by(ctx.app, ctx.name)
-    key = Signer.load(ctx.settings.keys_dir / "trainer")
+    key = Signer.load(
+        ctx.settings.keys_dir / "trainer", source=ctx.settings.keys.get("trainer", "")
+    )
     shelf = plans.Shelf(
         ctx.settings.snapshots_url,
         key,

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from freshet.app import App, load
 from freshet.declared.lineages import running
-from freshet.learners.snapshots.signing import create_key, publish
+from freshet.learners.snapshots.keys import create_key, publish
 from freshet.roles import preflight
 from freshet.roles.context import Context
 from freshet.roles.names import elsewhere
@@ -193,7 +193,7 @@ def make_keys(role: str, given: Settings) -> None:
     """A role that signs makes its key pair the first time it runs."""
     if role in SIGNERS:
         signer = SIGNERS[role]
-        create_key(given.keys_dir / signer)
+        create_key(given.keys_dir / signer, given.keys.get(signer, ""))
         if given.is_shared:
             # Before it signs anything: whoever verifies that is on another machine.
             publish(given.keys_dir / signer, f"{given.keys_url}/{signer}")

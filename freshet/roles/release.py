@@ -11,6 +11,7 @@ from freshet.roles.context import Context
 from freshet.schemas.wire import messages
 from freshet.serving.release.judge import Judge
 from freshet.serving.release.release import Release
+from freshet.serving.release.revocations import Revocations
 from freshet.streams.clock import WallClock
 from freshet.streams.control.channels import Follower, send
 from freshet.streams.disk import until_there_is_room
@@ -33,7 +34,12 @@ def run(ctx: Context) -> None:
     # A trainer that goes on elsewhere has another key, which it makes known before it cuts.
     trainer = Verifier.following(f"{ctx.settings.keys_url}/trainer")
     approvals = Verifier.following(f"{ctx.settings.keys_url}/qualifier")
-    qualifier = Signer.load(ctx.settings.keys_dir / "qualifier", approvals)
+    qualifier = Signer.load(
+        ctx.settings.keys_dir / "qualifier",
+        approvals,
+        ctx.settings.keys.get("qualifier", ""),
+    )
+    revocations = Revocations(ctx.settings.keys_url)
     judges = [
         Judge(ctx.app.name, m, ctx.settings.snapshots_url, trainer, qualifier)
         for m in ctx.app.models
@@ -48,6 +54,11 @@ def run(ctx: Context) -> None:
     while not ctx.stop.is_set():
         found = follower.poll(0.2)
         held = not ctx.switches.current.release.on
+        # Whatever is switched off: what is revoked is served no more.
+        if follower.position >= said_before and revocations.are_new():
+            for desk in desks:
+                until_there_is_room(desk.look_again, ctx.vitals.outages, _told(ctx))
+            revocations.acted_on()
         for desk in desks:
             for m in found:
                 if isinstance(m, messages.NewLineage) and m.model == desk.name:

@@ -89,10 +89,11 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Signed:
-    """A manifest whose signatures hold, and its digest."""
+    """A manifest whose signatures hold, its digest, and the ids of the keys that signed."""
 
     manifest: Manifest
     digest: str
+    signers: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,14 +185,17 @@ def read_signed(
     approval) holds.
 
     Raises: SnapshotError: unsigned, altered, signed by a key that is not known, or another's under
-        this name.
+        this name; it or one of the keys is revoked.
     """
     path = place_of(root, name)
     with _folder(root, name) as folder:
         text = folder.read(_file(name, MANIFEST_FILE), MANIFEST_BYTES)
-        _check(folder, name, PROVENANCE_FILE, PROVENANCE, text, trainer)
+        signers = [_check(folder, name, PROVENANCE_FILE, PROVENANCE, text, trainer)]
         if qualifier is not None:
-            _check(folder, name, APPROVAL_FILE, APPROVAL, text, qualifier)
+            signers.append(_check(folder, name, APPROVAL_FILE, APPROVAL, text, qualifier))
+    digest = digest_of(text)
+    if why := trainer.revocation(digest):
+        raise SnapshotError(path, f"it {why}", "Keep the one that is served instead.")
     try:
         manifest = parsed(text)
     except msgspec.DecodeError as error:
@@ -200,12 +204,29 @@ def read_signed(
     if found != SnapshotName(name.app, name.model, name.lineage, name.number):
         whose = f"snapshot {found} of app {found.app}"
         raise SnapshotError(path, f"it is the manifest of {whose}", "Files were swapped. " + DO_NOT)
-    return Signed(manifest, digest_of(text))
+    return Signed(manifest, digest, tuple(signers))
 
 
 def read_manifest(
     root: Root, which: Identity, trainer: Verifier, qualifier: Verifier | None = None
 ) -> Manifest:
+    """As `read_this`, its manifest alone."""
+    return read_this(root, which, trainer, qualifier).manifest
+
+
+def digest_at(root: Root, name: SnapshotName) -> str:
+    """Of the manifest that lies under a name, whoever wrote it.
+
+    Raises:
+        SnapshotError: there is none.
+    """
+    with _folder(root, name) as folder:
+        return digest_of(folder.read(_file(name, MANIFEST_FILE), MANIFEST_BYTES))
+
+
+def read_this(
+    root: Root, which: Identity, trainer: Verifier, qualifier: Verifier | None = None
+) -> Signed:
     """As `read_signed`, of this very snapshot.
 
     Raises:
@@ -213,7 +234,7 @@ def read_manifest(
     """
     signed = read_signed(root, which, trainer, qualifier)
     _agree(root, which, signed.digest)
-    return signed.manifest
+    return signed
 
 
 def _agree(root: Root, which: Identity, digest: str) -> None:
@@ -289,13 +310,18 @@ def _check(
     purpose: str,
     text: bytes,
     verifier: Verifier,
-) -> None:
+) -> str:
+    """The id of the key that signed."""
     what = suffix.split(".")[1]
     path = f"{folder.path}/{_file(name, ARRAYS)}"
     if _file(name, suffix) not in folder.names():
         raise SnapshotError(path, f"it has no {what} signature", DO_NOT)
-    if not verifier.accepts(purpose, text, folder.read(_file(name, suffix), SIGNATURE_BYTES)):
-        raise SnapshotError(path, f"its {what} signature does not hold", DO_NOT)
+    signature = folder.read(_file(name, suffix), SIGNATURE_BYTES)
+    if why := verifier.refusal(purpose, text, signature):
+        raise SnapshotError(path, f"its {what} signature {why}", DO_NOT)
+    signer = verifier.signer(purpose, text, signature)
+    assert signer is not None  # as nothing spoke against it
+    return signer
 
 
 def arrays_of(data: memoryview) -> dict[str, npt.NDArray[Any]]:

@@ -43,9 +43,10 @@ class Away(msgspec.Struct, frozen=True):
 
 class Reply(msgspec.Struct, frozen=True):
     """`manifest` if all holds (the descriptor comes with it, unless the system has no sealed
-    memory), else `refused`; or, for now, what is `away`."""
+    memory) and the ids of the keys that signed, else `refused`; or, for now, what is `away`."""
 
     manifest: Manifest | None = None
+    signers: tuple[str, ...] = ()
     refused: str = ""
     away: Away | None = None
 
@@ -94,20 +95,22 @@ class Archive:
     qualifier: Verifier
 
 
-def verified(which: Identity, archive: Archive) -> tuple[Manifest, int | None]:
-    """The manifest and a sealed memory file of the arrays of a snapshot that may be served; None
-    where there are no such files: then whoever reads the snapshot must check its size and digest
-    once more.
+def verified(which: Identity, archive: Archive) -> tuple[snapshots.Signed, int | None]:
+    """The signed manifest and a sealed memory file of the arrays of a snapshot that may be served;
+    None where there are no such files: then whoever reads the snapshot must check its size and
+    digest once more.
 
     Raises: SnapshotError: unsigned, not approved, altered, another one, or not readable; the text
         says which.
     """
     root = archive.root
     if not sealed.SEALABLE:
-        found = snapshots.read_verified(root, which, archive.trainer, archive.qualifier)
-        return found.manifest, None
+        signed = snapshots.read_this(root, which, archive.trainer, archive.qualifier)
+        snapshots.read_arrays(root, signed.manifest)
+        return signed, None
     path = snapshots.place_of(root, which)
-    manifest = snapshots.read_manifest(root, which, archive.trainer, archive.qualifier)
+    signed = snapshots.read_this(root, which, archive.trainer, archive.qualifier)
+    manifest = signed.manifest
     # Before it is copied: memory is what a huge one would cost.
     snapshots.check_size(manifest, snapshots.MOST_BYTES, path)
     source = snapshots.open_arrays(root, which)
@@ -126,7 +129,7 @@ def verified(which: Identity, archive: Archive) -> tuple[Manifest, int | None]:
     except BaseException:
         os.close(descriptor)
         raise
-    return manifest, descriptor
+    return signed, descriptor
 
 
 def archive_of(root: Root, trainer_keys: Root, qualifier_keys: Root) -> Archive:
@@ -137,7 +140,7 @@ def archive_of(root: Root, trainer_keys: Root, qualifier_keys: Root) -> Archive:
 def answer(which: Identity, opened: Callable[[], Archive]) -> tuple[Reply, int | None]:
     """A refusal is a value, whatever its cause."""
     try:
-        manifest, descriptor = verified(which, opened())
+        signed, descriptor = verified(which, opened())
     except ObjectStoreError as error:
         # Nothing is known of the snapshot.
         return Reply(away=Away(error.resource, error.cause, error.next_step)), None
@@ -145,7 +148,7 @@ def answer(which: Identity, opened: Callable[[], Archive]) -> tuple[Reply, int |
         return Reply(refused=str(error)), None
     except Exception as error:
         return Reply(refused=f"snapshot {which}: {type(error).__name__}: {error}"), None
-    return Reply(manifest), descriptor
+    return Reply(signed.manifest, signed.signers), descriptor
 
 
 def main(arguments: Sequence[str]) -> None:

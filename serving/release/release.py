@@ -196,6 +196,19 @@ class Release:
             self._rule(ruling)
         self._rulings.clear()
 
+    def look_again(self) -> None:
+        """After keys or snapshots were revoked: go back to what is still believed, now."""
+        self._begin()
+        for lineage in self._servable.lineages():
+            current = self._servable.current(lineage)
+            self._servable.drop_missing(lineage, self.judge.is_approved)
+            if self._servable.current(lineage) != current:
+                # What later cuts were compared with is what nobody believes any more.
+                self._comparisons[lineage] = self._new_comparison()
+        last = self._settled
+        if last is not None and self._served() != ordered(self.judge.app, last):
+            self._settle(last.tick)
+
     def act(self) -> None:
         """Judge what was cut, then settle what is complete, in order of ticks."""
         # First: what a person said of an earlier snapshot is what the next ones are compared with.

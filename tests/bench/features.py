@@ -27,7 +27,7 @@ import numpy as np
 from freshet.features.catalog import open_store
 from freshet.features.partition.rows import ViewRows
 from freshet.features.stores.marks import PartitionMark
-from freshet.learners.snapshots.signing import create_key
+from freshet.learners.snapshots.keys import create_key
 from freshet.schemas.text.columns import Texts
 from freshet.servers.redis_server import RedisServer
 from freshet.servers.server import free_ports

@@ -31,7 +31,7 @@ from freshet.cli.init import init, init_from
 from freshet.cli.plan import apply
 from freshet.cli.schema import sample_files
 from freshet.datasets.command import Wanted, write_dataset
-from freshet.learners.snapshots.signing import create_key
+from freshet.learners.snapshots.keys import create_key
 from freshet.lineages.asked import exclusions_of
 from freshet.lineages.start import ids_in
 from freshet.past.moments import ms_of

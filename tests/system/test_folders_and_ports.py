@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from freshet.learners.snapshots.signing import create_key
+from freshet.learners.snapshots.keys import create_key
 from freshet.runs.record import FORMAT
 from freshet.servers.server import free_ports
 from freshet.streams.control import switches

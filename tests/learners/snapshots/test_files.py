@@ -23,7 +23,8 @@ from freshet.learners.snapshots.files import (
     PROVENANCE_FILE,
     Facts,
 )
-from freshet.learners.snapshots.signing import Signer, Verifier, create_key
+from freshet.learners.snapshots.keys import create_key
+from freshet.learners.snapshots.signing import Signer, Verifier
 from freshet.schemas.errors import SnapshotError
 from freshet.schemas.models.manifest import Identity
 from freshet.schemas.models.vectors import VectorSchema

@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-import stat
 from pathlib import Path
 
 import pytest
 
-from freshet.learners.snapshots.signing import APPROVAL, PROVENANCE, Signer, Verifier, create_key
+from freshet.learners.snapshots.keys import create_key
+from freshet.learners.snapshots.signing import APPROVAL, PROVENANCE, Signer, Verifier
 from freshet.schemas.errors import ComponentError
-
-
-def test_a_key_is_made_once_and_only_its_owner_can_read_it(tmp_path: Path) -> None:
-    create_key(tmp_path / "trainer")
-    before = {f.name: f.read_bytes() for f in (tmp_path / "trainer").iterdir()}
-    create_key(tmp_path / "trainer")
-    assert {f.name: f.read_bytes() for f in (tmp_path / "trainer").iterdir()} == before
-    (private,) = (tmp_path / "trainer").glob("*.key")
-    assert stat.S_IMODE(private.stat().st_mode) == 0o600
 
 
 def test_a_signature_holds_for_its_payload_and_purpose_only(tmp_path: Path) -> None:

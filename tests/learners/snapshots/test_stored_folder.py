@@ -11,13 +11,8 @@ import pytest
 
 from freshet.learners.contract import Export
 from freshet.learners.snapshots import files as snapshots
-from freshet.learners.snapshots.signing import (
-    APPROVAL,
-    Signer,
-    Verifier,
-    create_key,
-    publish,
-)
+from freshet.learners.snapshots.keys import create_key, publish
+from freshet.learners.snapshots.signing import APPROVAL, Signer, Verifier
 from freshet.schemas.errors import ObjectStoreError, SnapshotError
 from freshet.schemas.models.manifest import Identity
 from freshet.schemas.models.vectors import VectorSchema
@@ -64,11 +59,11 @@ def test_what_is_loaded_are_the_bytes_that_were_verified_and_nothing_stays_on_di
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     before = set(tmp_path.iterdir())
-    manifest, descriptor = verified(written.which, written.archive())
+    signed, descriptor = verified(written.which, written.archive())
     assert descriptor is not None
     try:
         assert sealed.is_sealed(descriptor)
-        data = sealed.map_populated(descriptor, manifest.size)
+        data = sealed.map_populated(descriptor, signed.manifest.size)
     finally:
         os.close(descriptor)
     found = snapshots.arrays_of(data)

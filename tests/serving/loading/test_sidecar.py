@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 
 from freshet.learners.snapshots import files as snapshots
-from freshet.learners.snapshots.signing import Signer, Verifier, create_key
+from freshet.learners.snapshots.keys import create_key
+from freshet.learners.snapshots.signing import Signer, Verifier
 from freshet.schemas.errors import SnapshotError
 from freshet.schemas.models.manifest import Identity
 from freshet.serving.loading import sealed, sidecar

@@ -11,7 +11,8 @@ from freshet.learners.contract import Export
 from freshet.learners.logistic.learner import HashedLogistic
 from freshet.learners.snapshots import files as snapshots
 from freshet.learners.snapshots.files import Facts
-from freshet.learners.snapshots.signing import Signer, create_key
+from freshet.learners.snapshots.keys import create_key
+from freshet.learners.snapshots.signing import Signer
 from freshet.schemas.models.manifest import Identity
 from freshet.schemas.models.vectors import Vectors, VectorSchema
 

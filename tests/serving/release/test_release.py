@@ -17,7 +17,8 @@ from freshet.learners.contract import Export
 from freshet.learners.model import Model
 from freshet.learners.release_config import ReleaseConfig
 from freshet.learners.snapshots import files as snapshots
-from freshet.learners.snapshots.signing import Signer, Verifier, create_key
+from freshet.learners.snapshots.keys import create_key
+from freshet.learners.snapshots.signing import Signer, Verifier
 from freshet.schemas.errors import SnapshotError
 from freshet.schemas.models.manifest import Identity, SnapshotName
 from freshet.schemas.wire.messages import Cut, Message, Ruling, Settled, Verdict, decode, encode
