@@ -26,7 +26,6 @@ from rich.console import Console
 
 import freshet as fr
 from freshet.app import load
-from freshet.cli.describe import describe
 from freshet.cli.init import init
 from freshet.features.partition.rows import ViewRows
 from freshet.features.reading.api import read_request
@@ -49,6 +48,7 @@ from freshet.schemas.topics.reader import EventReader
 from freshet.servers.registry_server import RegistryServer
 from freshet.settings import Settings
 from freshet.streams.sqlite.log import SqliteLog
+from freshet.tables.declared_app import describe
 from freshet.testing import LocalRun, MemoryStore, vectors_of
 from tests import howto
 from tests.contracts.learner_battery import Case, LearnerBattery

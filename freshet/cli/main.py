@@ -95,10 +95,10 @@ def check(
     """Validate an app's file and say what it would run; and, where it has run, what it would begin
     anew."""
     from freshet.app import load
-    from freshet.cli.describe import describe
     from freshet.declared import definitions
     from freshet.settings import settings
     from freshet.streams.object_probe import probe
+    from freshet.tables.declared_app import describe
     from freshet.versions.excluded import as_run
 
     given = settings(run_dir=run_dir)

@@ -32,8 +32,8 @@ def status(run_dir: RunDir = DEFAULT) -> None:
     """Promises, outages, alerts, roles, lags, and what each model serves."""
     # Here and in every command: what only it needs is imported when it is called, so that `--help`
     # takes no second.
-    from freshet.cli.tables import show_status
     from freshet.runs.page_client import PageClient
+    from freshet.tables.run_status import show_status
 
     with PageClient(run_dir) as page:
         show_status(page.status(), terminal())
@@ -43,8 +43,8 @@ def status(run_dir: RunDir = DEFAULT) -> None:
 def list_topics(context: typer.Context, run_dir: RunDir = DEFAULT) -> None:
     """Topics with their settings and lags."""
     if context.invoked_subcommand is None:
-        from freshet.cli.tables import show_topics
         from freshet.runs.page_client import PageClient
+        from freshet.tables.run_status import show_topics
 
         with PageClient(run_dir) as page:
             show_topics(page.status(), terminal())
@@ -106,8 +106,8 @@ def list_models(context: typer.Context, run_dir: RunDir = DEFAULT) -> None:
     """Lineages with prequential quality by slice, snapshots, what is served and since when."""
     if context.invoked_subcommand is not None:
         return
-    from freshet.cli.tables import show_models
     from freshet.runs.page_client import PageClient
+    from freshet.tables.run_status import show_models
 
     with PageClient(run_dir) as page:
         show_models(page.status(), terminal())
@@ -200,8 +200,8 @@ def resume_model(
 
 def archive(run_dir: RunDir = DEFAULT) -> None:
     """What is archived of each log: how far, how much, and what waits for its file."""
-    from freshet.cli.tables import show_archive
     from freshet.runs.page_client import PageClient
+    from freshet.tables.run_status import show_archive
 
     with PageClient(run_dir) as page:
         show_archive(page.status(), terminal())

@@ -70,8 +70,8 @@ def _tell(found: Any, show: Callable[[Any, Console], None], as_json: bool) -> No
 
 def show_skew(found: SkewReport, console: Console) -> None:
     """Features, the farthest first; and those that were beyond a bound."""
-    from freshet.cli.tables import table
     from freshet.figures import DASH, count
+    from freshet.tables.run_status import table
     from freshet.terminal import marked
 
     console.print(marked("[bold]{}[/]  asked on, beside learned from", found.model))
@@ -111,8 +111,8 @@ def _moment(drift: DriftFigures) -> str:
 
 def show_report(found: Report, console: Console) -> None:
     """As tables: fields; the bins of a single one; and which hours were unlike others."""
-    from freshet.cli.tables import table
     from freshet.figures import count, moment
+    from freshet.tables.run_status import table
     from freshet.terminal import marked
 
     whole = "all sources"

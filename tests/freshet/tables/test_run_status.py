@@ -7,7 +7,6 @@ import io
 import pytest
 from rich.console import Console
 
-from freshet.cli.tables import show_models, show_status
 from freshet.serving.status.status import (
     ClassCounts,
     Clock,
@@ -19,6 +18,7 @@ from freshet.serving.status.status import (
     SliceFigures,
     Status,
 )
+from freshet.tables.run_status import show_models, show_status
 
 NUMBERS = Quality(n=10, mae=1.5, rmse=2.5, bias=-0.25, squared_error=6.25)
 CLASSES = Quality(n=10, accuracy=0.75, macro_f1=0.5, ne=0.875, log_loss=0.625, calibration=1.125)

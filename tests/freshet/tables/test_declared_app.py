@@ -13,10 +13,10 @@ from rich.console import Console
 
 import freshet as fr
 from freshet.app import App, load
-from freshet.cli.describe import describe
 from freshet.demo.flights import APP
 from freshet.roles import plans
 from freshet.roles.names import role_names
+from freshet.tables.declared_app import describe
 from tests.toy_app import toy_app
 
 
